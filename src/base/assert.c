@@ -1,0 +1,11 @@
+#include "base/assert.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+_Noreturn void hf_assert_failed(const char *cond, const char *file, int line, const char *func)
+{
+    fprintf(stderr, "holdfast: bug: assertion '%s' failed in %s (%s:%d); please report it\n", cond,
+            func, file, line);
+    abort();
+}

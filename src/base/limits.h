@@ -1,0 +1,26 @@
+/*
+ * Every number that bounds a queue, a buffer, a retry or an input, with its reason.
+ */
+#ifndef HF_BASE_LIMITS_H
+#define HF_BASE_LIMITS_H
+
+#define HF_KIB (1024u)
+#define HF_MIB (1024u * 1024u)
+
+enum {
+    HF_LIMIT_PATH = 4096,             /* PATH_MAX on Linux */
+    HF_LIMIT_CONFIG_BYTES = 16 << 20, /* a 10,000-database file is about 3 MiB */
+    HF_LIMIT_PAGE_SIZE_MIN = 512,     /* SQLite's smallest and largest page */
+    HF_LIMIT_PAGE_SIZE_MAX = 65536,
+    HF_LIMIT_LEVELS = 10,             /* LTX levels 0 to 9; 9 holds snapshots */
+    HF_LEVEL_SNAPSHOT = 9,
+    HF_LIMIT_PENDING_BYTES = 1 << 20, /* captured pages of one database that make it ship early */
+    HF_LIMIT_BATCH_BYTES = 16 << 20,  /* captured pages of one database held in memory at most */
+    HF_LIMIT_PENDING_ALL = 24 << 20,  /* the same over all databases: the RSS target is 64 MB */
+    HF_LIMIT_SPILL_INDEX = 1 << 20,   /* page-index bytes an encoder keeps before it uses a file */
+    HF_LIMIT_MERGE_INPUTS = 4096,     /* files one merge opens: 5 min of L0 at 20 ms is more; merges
+                                         then run in several rounds */
+    HF_LIMIT_READ_AHEAD = 256 << 10,  /* read buffer of one LTX input */
+};
+
+#endif

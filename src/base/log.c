@@ -1,0 +1,161 @@
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { LINE_MAX_BYTES = 4096 };
+
+struct log_state {
+    enum hf_log_level level;
+    enum hf_log_format format;
+    int fd;
+};
+
+/* Process-wide, set once before threads start. */
+static struct log_state state = {HF_LOG_INFO, HF_LOG_TEXT, STDERR_FILENO};
+
+static const char *const level_words[] = {"debug", "info", "warn", "error"};
+
+struct line {
+    char text[LINE_MAX_BYTES];
+    size_t len;
+};
+
+static void put(struct line *l, const char *s, size_t n)
+{
+    size_t room = sizeof(l->text) - 2 - l->len;
+    if (n > room)
+        n = room;
+    memcpy(l->text + l->len, s, n);
+    l->len += n;
+}
+
+static void put_str(struct line *l, const char *s)
+{
+    put(l, s, strlen(s));
+}
+
+/* JSON string escapes; also used for text values that hold blanks or quotes. */
+static void put_quoted(struct line *l, const char *s)
+{
+    put(l, "\"", 1);
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+        char esc[8];
+        if (c == '"' || c == '\\') {
+            snprintf(esc, sizeof(esc), "\\%c", c);
+            put_str(l, esc);
+        } else if (c < 0x20) {
+            snprintf(esc, sizeof(esc), "\\u%04x", c);
+            put_str(l, esc);
+        } else {
+            put(l, s, 1);
+        }
+    }
+    put(l, "\"", 1);
+}
+
+static bool is_plain(const char *s)
+{
+    return *s != '\0' && strpbrk(s, " \"=\\\n\t\r") == NULL;
+}
+
+static void put_value(struct line *l, const struct hf_log_field *f, bool json)
+{
+    char num[40];
+    const char *text = f->str == NULL ? "" : f->str;
+    switch (f->kind) {
+    case HF_LOG_K_STR:
+        if (!json && is_plain(text))
+            put_str(l, text);
+        else
+            put_quoted(l, text);
+        return;
+    case HF_LOG_K_TXID:
+        snprintf(num, sizeof(num), json ? "\"%016" PRIx64 "\"" : "%016" PRIx64, f->u64);
+        break;
+    case HF_LOG_K_I64:
+        snprintf(num, sizeof(num), "%" PRId64, f->i64);
+        break;
+    case HF_LOG_K_U64:
+        snprintf(num, sizeof(num), "%" PRIu64, f->u64);
+        break;
+    case HF_LOG_K_DBL:
+    case HF_LOG_K_END:
+    default:
+        snprintf(num, sizeof(num), "%.3f", f->dbl);
+        break;
+    }
+    put_str(l, num);
+}
+
+void hf_log_setup(enum hf_log_level level, enum hf_log_format format, bool to_stderr)
+{
+    state.level = level;
+    state.format = format;
+    state.fd = to_stderr ? STDERR_FILENO : STDOUT_FILENO;
+}
+
+bool hf_log_is_on(enum hf_log_level level)
+{
+    return level >= state.level;
+}
+
+static void put_fields(struct line *l, const struct hf_log_field *fields, bool json)
+{
+    for (const struct hf_log_field *f = fields; f->kind != HF_LOG_K_END; f++) {
+        if (f->kind == HF_LOG_K_STR && (f->str == NULL || f->str[0] == '\0'))
+            continue;
+        put(l, json ? "," : " ", 1);
+        if (json)
+            put_quoted(l, f->key);
+        else
+            put_str(l, f->key);
+        put(l, json ? ":" : "=", 1);
+        put_value(l, f, json);
+    }
+}
+
+void hf_log_write(enum hf_log_level level, const char *event, const struct hf_log_field *fields)
+{
+    struct line l;
+    char when[HF_TIME_TEXT];
+    bool json = state.format == HF_LOG_JSON;
+    l.len = 0;
+    hf_clock_format(hf_clock_wall_ms(), when);
+    put_str(&l, json ? "{\"time\":\"" : "time=");
+    put_str(&l, when);
+    put_str(&l, json ? "\",\"level\":\"" : " level=");
+    put_str(&l, level_words[level]);
+    put_str(&l, json ? "\",\"msg\":" : " msg=");
+    if (json || !is_plain(event))
+        put_quoted(&l, event);
+    else
+        put_str(&l, event);
+    put_fields(&l, fields, json);
+    if (json)
+        l.text[l.len++] = '}';
+    l.text[l.len++] = '\n';
+    ssize_t n = write(state.fd, l.text, l.len);
+    (void)n; /* nowhere to report that the log can't be written */
+}
+
+bool hf_log_parse_level(const char *text, enum hf_log_level *level)
+{
+    if (strcasecmp(text, "warning") == 0) {
+        *level = HF_LOG_WARN;
+        return true;
+    }
+    for (int i = 0; i < 4; i++) {
+        if (strcasecmp(text, level_words[i]) == 0) {
+            *level = (enum hf_log_level)i;
+            return true;
+        }
+    }
+    return false;
+}

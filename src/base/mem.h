@@ -1,0 +1,31 @@
+/*
+ * Heap memory. Out of memory aborts (CONVENTIONS: sizes from outside are limited first), so no
+ * caller checks for NULL. The only place that calls malloc. Any thread.
+ */
+#ifndef HF_BASE_MEM_H
+#define HF_BASE_MEM_H
+
+#include <stddef.h>
+
+#include "base/attr.h"
+
+HF_MUST void *hf_malloc(size_t size);
+/* Zeroed; n * size is checked for overflow. */
+HF_MUST void *hf_calloc(size_t n, size_t size);
+/* p may be NULL. n * size is checked for overflow. */
+HF_MUST void *hf_realloc(void *p, size_t n, size_t size);
+HF_MUST char *hf_strdup(const char *s);
+HF_MUST char *hf_strndup(const char *s, size_t len);
+/* A string made by printf rules; the caller frees it. */
+HF_MUST char *hf_asprintf(const char *fmt, ...) HF_PRINTF(1, 2);
+/* NULL is allowed. */
+void hf_free(void *p);
+
+/* HF_AUTO_FREE char *s = ...; is freed at the end of its scope. */
+void hf_free_auto(void *pp);
+#define HF_AUTO_FREE HF_CLEANUP(hf_free_auto)
+
+/* Takes the value out of *pp and leaves NULL: the return of an HF_AUTO_FREE variable. */
+void *hf_steal(void *pp);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * One database's replica: LTX files under <path>/ltx/<level>/ of a store, as Litestream lays them
+ * out on files (ltx/0 raw, ltx/1..8 compacted, ltx/9 snapshots).
+ *
+ * Called by sync, compaction, restore and follow, from worker threads; the handle is stateless apart
+ * from names, so any number of threads may use it at once. Format: docs/formats/ltx.md.
+ */
+#ifndef HF_REPLICA_REPLICA_H
+#define HF_REPLICA_REPLICA_H
+
+#include "ltx/decode.h"
+#include "ltx/encode.h"
+#include "ltx/ltx.h"
+#include "store/store.h"
+
+struct hf_replica;
+
+/* One LTX file of a listing. */
+struct hf_ltx_info {
+    int level;
+    uint64_t min_txid;
+    uint64_t max_txid;
+    uint64_t size;
+    int64_t time_ms; /* as the store tells it: the header's timestamp */
+};
+
+struct hf_ltx_list {
+    struct hf_ltx_info *items;
+    size_t len;
+    size_t cap;
+};
+
+void hf_ltx_list_deinit(struct hf_ltx_list *l);
+void hf_ltx_list_push(struct hf_ltx_list *l, const struct hf_ltx_info *info);
+
+/* store is borrowed and must outlive the replica; path: prefix inside the store, "" for its root. */
+HF_MUST enum hf_code hf_replica_new(struct hf_store *store, const char *path,
+                                    struct hf_replica **out, struct hf_err *err);
+void hf_replica_free(struct hf_replica *r);
+struct hf_store *hf_replica_store(const struct hf_replica *r);
+/* "file:///backups/app" for messages. */
+const char *hf_replica_name(const struct hf_replica *r);
+
+/* "<path>/ltx/<level>/<name>"; the caller frees. */
+char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *info);
+
+/* Appends the files of a level with max TXID > after (0 = all), ascending by min then max. Other
+ * names are ignored. */
+HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
+                                     struct hf_ltx_list *out, struct hf_err *err);
+/* All ten levels. */
+HF_MUST enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out,
+                                         struct hf_err *err);
+/* Highest max TXID over all levels; 0 for an empty replica. */
+HF_MUST enum hf_code hf_replica_position(struct hf_replica *r, uint64_t *txid, struct hf_err *err);
+
+/* Create-only put of an encoded file; the name and time come from the header given. */
+HF_MUST enum hf_code hf_replica_put(struct hf_replica *r, int level, const struct hf_ltx_header *h,
+                                    const void *data, size_t len, struct hf_err *err);
+/* A create-only streaming put; writer as in store.h. */
+HF_MUST enum hf_code hf_replica_writer_new(struct hf_replica *r, int level,
+                                           const struct hf_ltx_header *h,
+                                           struct hf_store_writer **out, struct hf_err *err);
+/* A sink that writes to a store writer (arg = the writer). */
+struct hf_sink hf_replica_sink(struct hf_store_writer *w);
+
+/* Opens a file of the replica for decoding. The source's name and arg belong to the input;
+ * reads are buffered by HF_LIMIT_READ_AHEAD. */
+struct hf_replica_input;
+HF_MUST enum hf_code hf_replica_input_new(struct hf_replica *r, const struct hf_ltx_info *info,
+                                          struct hf_replica_input **out, struct hf_err *err);
+struct hf_source hf_replica_input_source(struct hf_replica_input *in);
+void hf_replica_input_free(struct hf_replica_input *in);
+
+/* Only the header of a file. */
+HF_MUST enum hf_code hf_replica_read_header(struct hf_replica *r, const struct hf_ltx_info *info,
+                                            struct hf_ltx_header *h, struct hf_err *err);
+/* The page form of the newest L0 (or, without L0, the newest file); block form for an empty one. */
+HF_MUST enum hf_code hf_replica_form(struct hf_replica *r, enum hf_ltx_form *form,
+                                     struct hf_err *err);
+/* Deletes files. Missing ones are success. */
+HF_MUST enum hf_code hf_replica_delete(struct hf_replica *r, const struct hf_ltx_info *infos,
+                                       size_t n, struct hf_err *err);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * Objects by name: what a replica is kept in. One interface, several back ends (file.c today).
+ *
+ * Names are relative, '/'-separated, without "." or ".." parts. Writes are all or nothing; with
+ * HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing changes: two writers that meet on
+ * one name find out. A committed object is durable. Calls block and may be made from any thread; a
+ * reader or writer handle belongs to one thread at a time.
+ */
+#ifndef HF_STORE_STORE_H
+#define HF_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+struct hf_store;
+struct hf_store_writer;
+struct hf_store_reader;
+
+struct hf_store_object {
+    const char *name; /* relative to the listed prefix; valid during the callback */
+    uint64_t size;
+    int64_t time_ms; /* the time given at put (mtime for files) */
+};
+
+/* "file:///var/backups/app", a plain path, later abs://, s3://, sftp://. HF_E_UNSUPPORTED names the
+ * types there are; HF_E_INVALID for a malformed one. Nothing is created until the first put. */
+HF_MUST enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err);
+void hf_store_close(struct hf_store *s);
+/* The URL without secrets, for messages; "file". */
+const char *hf_store_url(const struct hf_store *s);
+const char *hf_store_type(const struct hf_store *s);
+/* A directory to watch for new objects under name, or NULL when the back end has none. Caller
+ * frees. */
+char *hf_store_watch_dir(const struct hf_store *s, const char *name);
+
+enum { HF_STORE_CREATE_ONLY = 1 };
+
+/* time_ms: stored with the object. */
+HF_MUST enum hf_code hf_store_put(struct hf_store *s, const char *name, const void *data, size_t len,
+                                  int flags, int64_t time_ms, struct hf_err *err);
+/* Streaming put: _writer_new, _write…, then _commit or _abort (both free the writer). */
+HF_MUST enum hf_code hf_store_writer_new(struct hf_store *s, const char *name, int flags,
+                                         int64_t time_ms, struct hf_store_writer **out,
+                                         struct hf_err *err);
+HF_MUST enum hf_code hf_store_writer_write(struct hf_store_writer *w, const void *data, size_t len,
+                                           struct hf_err *err);
+HF_MUST enum hf_code hf_store_writer_commit(struct hf_store_writer *w, struct hf_err *err);
+void hf_store_writer_abort(struct hf_store_writer *w);
+
+/* Sequential read from offset on. */
+HF_MUST enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, uint64_t offset,
+                                         struct hf_store_reader **out, struct hf_err *err);
+/* *got < len only at the end. */
+HF_MUST enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t len,
+                                          size_t *got, struct hf_err *err);
+void hf_store_reader_free(struct hf_store_reader *r);
+
+HF_MUST enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size,
+                                   int64_t *time_ms, struct hf_err *err);
+typedef enum hf_code hf_store_list_fn(void *arg, const struct hf_store_object *o,
+                                      struct hf_err *err);
+/* The objects directly under prefix ("ltx/0"), ascending by name, names > start_after (NULL = all);
+ * sub-prefixes are not descended into. A missing prefix is an empty list. */
+HF_MUST enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *start_after,
+                                   hf_store_list_fn *fn, void *arg, struct hf_err *err);
+/* The sub-prefixes directly under prefix (directories), ascending. */
+HF_MUST enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix,
+                                            hf_store_list_fn *fn, void *arg, struct hf_err *err);
+/* Missing objects are success. */
+HF_MUST enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_t n,
+                                     struct hf_err *err);
+
+#endif
