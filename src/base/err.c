@@ -58,8 +58,10 @@ enum hf_code hf_err_wrap(struct hf_err *err, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof(err->text))
-        snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", old);
+    /* What does not fit of the inner text is cut on purpose: the precision says so to gcc. */
+    int room = n < 0 ? 0 : (int)sizeof(err->text) - 3 - n;
+    if (room > 0)
+        snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %.*s", room, old);
     return err->code;
 }
 

@@ -26,9 +26,14 @@ struct line {
     size_t len;
 };
 
+static size_t room_of(const struct line *l)
+{
+    return sizeof(l->text) - 2 - l->len;
+}
+
 static void put(struct line *l, const char *s, size_t n)
 {
-    size_t room = sizeof(l->text) - 2 - l->len;
+    size_t room = room_of(l);
     if (n > room)
         n = room;
     memcpy(l->text + l->len, s, n);
@@ -40,11 +45,12 @@ static void put_str(struct line *l, const char *s)
     put(l, s, strlen(s));
 }
 
-/* JSON string escapes; also used for text values that hold blanks or quotes. */
+/* JSON string escapes; also used for text values that hold blanks or quotes. A value that is too
+ * long is cut where its closing quote still fits: the line stays valid JSON. */
 static void put_quoted(struct line *l, const char *s)
 {
     put(l, "\"", 1);
-    for (; *s != '\0'; s++) {
+    for (; *s != '\0' && room_of(l) > 8; s++) {
         unsigned char c = (unsigned char)*s;
         char esc[8];
         if (c == '"' || c == '\\') {
@@ -111,6 +117,8 @@ static void put_fields(struct line *l, const struct hf_log_field *fields, bool j
     for (const struct hf_log_field *f = fields; f->kind != HF_LOG_K_END; f++) {
         if (f->kind == HF_LOG_K_STR && (f->str == NULL || f->str[0] == '\0'))
             continue;
+        if (room_of(l) < strlen(f->key) + 64)
+            return; /* no room for another field */
         put(l, json ? "," : " ", 1);
         if (json)
             put_quoted(l, f->key);
