@@ -303,7 +303,7 @@ static void put_decimal(char *out, size_t size, uint64_t value, int digits)
 
 void hf_duration_format(int64_t ns, char out[HF_DURATION_TEXT])
 {
-    char num[24];
+    char num[48];
     const char *sign = ns < 0 ? "-" : "";
     uint64_t v = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
     if (v == 0 || v >= 1000000000u) {
