@@ -315,12 +315,12 @@ void hf_duration_format(int64_t ns, char out[HF_DURATION_TEXT])
         else if (minutes > 0)
             snprintf(out, HF_DURATION_TEXT, "%s%" PRIu64 "m%.12ss", sign, minutes, num);
         else
-            snprintf(out, HF_DURATION_TEXT, "%s%ss", sign, num);
+            snprintf(out, HF_DURATION_TEXT, "%s%.20ss", sign, num);
         return;
     }
     int digits = v >= 1000000 ? 6 : v >= 1000 ? 3 : 0;
     put_decimal(num, sizeof(num), v, digits);
-    snprintf(out, HF_DURATION_TEXT, "%s%s%s", sign, num,
+    snprintf(out, HF_DURATION_TEXT, "%s%.20s%s", sign, num,
              digits == 6 ? "ms" : digits == 3 ? "\xc2\xb5s" : "ns");
 }
 

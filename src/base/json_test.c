@@ -1,0 +1,89 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+
+static void test_shape(void **state)
+{
+    (void)state;
+    struct hf_buf b;
+    struct hf_json j;
+    hf_buf_init(&b, 4096);
+    hf_json_init(&j, &b, false);
+    hf_json_object_begin(&j);
+    hf_json_kstr(&j, "a", "x");
+    hf_json_key(&j, "list");
+    hf_json_array_begin(&j);
+    hf_json_i64(&j, INT64_MIN);
+    hf_json_u64(&j, UINT64_MAX);
+    hf_json_dbl(&j, NAN);
+    hf_json_object_begin(&j);
+    hf_json_object_end(&j);
+    hf_json_array_end(&j);
+    hf_json_kbool(&j, "b", true);
+    hf_json_kstr(&j, "n", NULL);
+    hf_json_ktxid(&j, "t", 26);
+    hf_json_object_end(&j);
+    assert_int_equal(hf_json_end(&j, NULL), HF_OK);
+    assert_string_equal(hf_buf_str(&b),
+                        "{\"a\":\"x\",\"list\":[-9223372036854775808,18446744073709551615,null,{}],"
+                        "\"b\":true,\"n\":null,\"t\":\"000000000000001a\"}");
+    hf_buf_deinit(&b);
+}
+
+/* Whatever bytes come in (file names!), what goes out is JSON that a strict reader takes. */
+static void test_any_bytes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "\x01\x1f\"\\/\n\r\t", "\xc3\xa6\xe2\x82\xac\xf0\x9f\x98\x80", "\xff\xfe", "\xc0\xaf",
+        "\xed\xa0\x80", "\xe2\x82", "\xf5\x80\x80\x80", "cut\xc3",
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(texts); i++) {
+        struct hf_buf b;
+        struct hf_json j;
+        hf_buf_init(&b, 4096);
+        hf_json_init(&j, &b, true);
+        hf_json_array_begin(&j);
+        hf_json_str(&j, texts[i]);
+        hf_json_array_end(&j);
+        assert_int_equal(hf_json_end(&j, NULL), HF_OK);
+        json_t *back = json_loads(hf_buf_str(&b), JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(back);
+        if (i < 2) /* valid text comes back as it was */
+            assert_string_equal(json_string_value(json_array_get(back, 0)), texts[i]);
+        json_decref(back);
+        hf_buf_deinit(&b);
+    }
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    struct hf_buf b;
+    struct hf_json j;
+    hf_buf_init(&b, 5);
+    hf_json_init(&j, &b, false);
+    hf_json_array_begin(&j);
+    hf_json_str(&j, "more than five");
+    hf_json_array_end(&j);
+    assert_int_equal(hf_json_end(&j, NULL), HF_E_LIMIT);
+    hf_buf_deinit(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shape),
+        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
