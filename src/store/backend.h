@@ -1,0 +1,70 @@
+/*
+ * What a store back end implements; only files of src/store include this.
+ *
+ * store.c checks names, forwards each call through one table of functions and offers put on top of
+ * the streaming writer. A back end embeds the structs below as the first member of its own. The
+ * calls' meaning, threads and errors are those of store.h; every back end passes contract_test.h.
+ */
+#ifndef HF_STORE_BACKEND_H
+#define HF_STORE_BACKEND_H
+
+#include "store/store.h"
+
+enum { HF_STORE_MAGIC = 0x68667374 };
+
+struct hf_store_list_query {
+    const char *prefix;      /* "" for the root */
+    const char *start_after; /* NULL = all */
+    bool is_prefixes;        /* sub-prefixes instead of objects */
+    hf_store_list_fn *fn;
+    void *arg;
+};
+
+struct hf_store_put_args {
+    const char *name;
+    int flags;
+    int64_t time_ms;
+};
+
+struct hf_store_ops {
+    const char *type;
+    void (*close)(struct hf_store *s);
+    char *(*watch_dir)(const struct hf_store *s, const char *name); /* may be NULL */
+    enum hf_code (*writer_new)(struct hf_store *s, const struct hf_store_put_args *args,
+                               struct hf_store_writer **out, struct hf_err *err);
+    enum hf_code (*writer_write)(struct hf_store_writer *w, const void *data, size_t len,
+                                 struct hf_err *err);
+    enum hf_code (*writer_commit)(struct hf_store_writer *w, struct hf_err *err);
+    void (*writer_abort)(struct hf_store_writer *w);
+    enum hf_code (*reader_new)(struct hf_store *s, const char *name, uint64_t offset,
+                               struct hf_store_reader **out, struct hf_err *err);
+    enum hf_code (*reader_read)(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
+                                struct hf_err *err);
+    void (*reader_free)(struct hf_store_reader *r);
+    enum hf_code (*head)(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
+                         struct hf_err *err);
+    enum hf_code (*list)(struct hf_store *s, const struct hf_store_list_query *q,
+                         struct hf_err *err);
+    enum hf_code (*remove)(struct hf_store *s, const char *const *names, size_t n,
+                           struct hf_err *err);
+};
+
+struct hf_store {
+    uint32_t magic;
+    const struct hf_store_ops *ops;
+    char *url; /* owned; without secrets */
+};
+
+struct hf_store_writer {
+    struct hf_store *store;
+};
+
+struct hf_store_reader {
+    struct hf_store *store;
+};
+
+/* The file back end: path is made absolute. */
+HF_MUST enum hf_code hf_store_file_open(const char *path, struct hf_store **out,
+                                        struct hf_err *err);
+
+#endif

@@ -1,0 +1,176 @@
+#include "store/store.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "store/backend.h"
+#include "store/url.h"
+
+enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
+{
+    struct hf_store_url u = {NULL, NULL};
+    HF_TRY(hf_store_url_parse(url, &u, err));
+    enum hf_code rc;
+    if (strcmp(u.type, "file") == 0) {
+        rc = hf_store_file_open(u.path, out, err);
+    } else {
+        rc = hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported", u.type);
+        hf_err_hint(err, "supported: a path or file:///path");
+    }
+    hf_store_url_deinit(&u);
+    return rc;
+}
+
+void hf_store_close(struct hf_store *s)
+{
+    if (s == NULL)
+        return;
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    s->ops->close(s);
+}
+
+const char *hf_store_url(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->url;
+}
+
+const char *hf_store_type(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->type;
+}
+
+char *hf_store_watch_dir(const struct hf_store *s, const char *name)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->watch_dir ? s->ops->watch_dir(s, name) : NULL;
+}
+
+/* Names come from our own code and from configuration paths: one rule for all back ends, so that a
+ * name that works on files works everywhere. */
+static enum hf_code check_name(const char *name, bool is_prefix, struct hf_err *err)
+{
+    size_t len = strlen(name);
+    if (is_prefix && len == 0)
+        return HF_OK;
+    if (len == 0 || len >= HF_LIMIT_PATH / 2)
+        return hf_err_set(err, HF_E_INVALID, "object name is %s", len ? "too long" : "empty");
+    for (const char *p = name;;) {
+        size_t n = strcspn(p, "/");
+        bool is_dots = (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.');
+        if (n == 0 || is_dots)
+            return hf_err_set(err, HF_E_INVALID, "object name '%s' has an empty or dot part", name);
+        if (p[n] == '\0')
+            break;
+        p += n + 1;
+    }
+    /* Unfinished objects carry this suffix on stores without atomic creation. */
+    if (!is_prefix && len >= 4 && strcmp(name + len - 4, ".tmp") == 0)
+        return hf_err_set(err, HF_E_INVALID, "object name '%s' ends in .tmp", name);
+    return HF_OK;
+}
+
+enum hf_code hf_store_put(struct hf_store *s, const char *name, const void *data, size_t len,
+                          int flags, int64_t time_ms, struct hf_err *err)
+{
+    struct hf_store_writer *w;
+    HF_TRY(hf_store_writer_new(s, name, flags, time_ms, &w, err));
+    enum hf_code rc = hf_store_writer_write(w, data, len, err);
+    if (rc != HF_OK) {
+        hf_store_writer_abort(w);
+        return rc;
+    }
+    return hf_store_writer_commit(w, err);
+}
+
+enum hf_code hf_store_writer_new(struct hf_store *s, const char *name, int flags, int64_t time_ms,
+                                 struct hf_store_writer **out, struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    hf_assert((flags & ~HF_STORE_CREATE_ONLY) == 0);
+    HF_TRY(check_name(name, false, err));
+    struct hf_store_put_args args = {name, flags, time_ms};
+    return s->ops->writer_new(s, &args, out, err);
+}
+
+enum hf_code hf_store_writer_write(struct hf_store_writer *w, const void *data, size_t len,
+                                   struct hf_err *err)
+{
+    hf_assert_magic(w->store, HF_STORE_MAGIC);
+    return len == 0 ? HF_OK : w->store->ops->writer_write(w, data, len, err);
+}
+
+enum hf_code hf_store_writer_commit(struct hf_store_writer *w, struct hf_err *err)
+{
+    hf_assert_magic(w->store, HF_STORE_MAGIC);
+    return w->store->ops->writer_commit(w, err);
+}
+
+void hf_store_writer_abort(struct hf_store_writer *w)
+{
+    if (w == NULL)
+        return;
+    hf_assert_magic(w->store, HF_STORE_MAGIC);
+    w->store->ops->writer_abort(w);
+}
+
+enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, uint64_t offset,
+                                 struct hf_store_reader **out, struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    return s->ops->reader_new(s, name, offset, out, err);
+}
+
+enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
+                                  struct hf_err *err)
+{
+    hf_assert_magic(r->store, HF_STORE_MAGIC);
+    return r->store->ops->reader_read(r, buf, len, got, err);
+}
+
+void hf_store_reader_free(struct hf_store_reader *r)
+{
+    if (r == NULL)
+        return;
+    hf_assert_magic(r->store, HF_STORE_MAGIC);
+    r->store->ops->reader_free(r);
+}
+
+enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
+                           struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    return s->ops->head(s, name, size, time_ms, err);
+}
+
+enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *start_after,
+                           hf_store_list_fn *fn, void *arg, struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(prefix, true, err));
+    struct hf_store_list_query q = {prefix, start_after, false, fn, arg};
+    return s->ops->list(s, &q, err);
+}
+
+enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix, hf_store_list_fn *fn,
+                                    void *arg, struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(prefix, true, err));
+    struct hf_store_list_query q = {prefix, NULL, true, fn, arg};
+    return s->ops->list(s, &q, err);
+}
+
+enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_t n,
+                             struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    for (size_t i = 0; i < n; i++)
+        HF_TRY(check_name(names[i], false, err));
+    return n == 0 ? HF_OK : s->ops->remove(s, names, n, err);
+}
