@@ -1,0 +1,129 @@
+"""Fixtures of the end-to-end tests: real binaries, real databases, nothing shared between tests.
+
+  holdfast / litestream   callables: run to the end, `.start(...)` in the background
+  tmp_path                pytest's own directory of the test, removed after three runs
+  make_db, Writer         a database, and a separate process that writes to it
+  seed, rounds            one number replays a randomised test; how many rounds this run affords
+
+Every process is stopped by its pid when its test ends, and a sanitizer report in any output fails
+the test, whatever its exit status was.
+"""
+import os
+import random
+import re
+import shutil
+
+import pytest
+
+import dbtool
+import procs
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime error:|holdfast: bug: ")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="thousands of rounds instead of hundreds")
+    parser.addoption("--seed", type=int, default=None, help="replay a randomised test")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="only with --long"))
+
+
+@pytest.fixture
+def is_long(request):
+    return request.config.getoption("--long")
+
+
+@pytest.fixture
+def rounds(is_long):
+    """rounds(short, long): how often a randomised test repeats itself in this run."""
+    return lambda short, long: long if is_long else short
+
+
+@pytest.fixture
+def seed(request):
+    """A number that replays the test: pytest shows captured output when a test fails."""
+    n = request.config.getoption("--seed")
+    if n is None:
+        n = random.SystemRandom().randrange(1 << 31)
+    print("seed %d: ./dev test -k %s, with PYTEST_ADDOPTS=--seed=%d" % (n, request.node.name, n))
+    return n
+
+
+@pytest.fixture
+def rng(seed):
+    return random.Random(seed)
+
+
+def find_holdfast():
+    named = os.environ.get("HOLDFAST_BIN")
+    for p in [named] if named else [os.path.join(ROOT, d, "holdfast") for d in ("build-asan", "build")]:
+        if os.access(p, os.X_OK):
+            return p
+    pytest.fail("no holdfast binary (HOLDFAST_BIN, build-asan/, build/): ./dev build")
+    return None
+
+
+def find_litestream():
+    named = os.environ.get("LITESTREAM05_BIN")
+    p = named or os.path.join(ROOT, ".venv", "bin", "litestream")
+    if not os.access(p, os.X_OK):
+        pytest.fail("no litestream at %s: ./dev setup" % p)
+    return p
+
+
+@pytest.fixture
+def running(tmp_path):
+    """All processes of the test; stopped by pid at its end, their outputs searched for reports."""
+    group = procs.Group(str(tmp_path))
+    yield group
+    group.stop_all()
+    bad = ["%s: %s" % (name, line) for name, text in group.outputs()
+           for line in text.splitlines() if SANITIZER.search(line)]
+    assert not bad, "\n".join(bad)
+
+
+@pytest.fixture
+def holdfast(running):
+    return procs.Program(find_holdfast(), running)
+
+
+@pytest.fixture
+def litestream(running):
+    """The real Litestream 0.5.17."""
+    return procs.Program(find_litestream(), running)
+
+
+@pytest.fixture
+def make_db(tmp_path):
+    """make_db("app.db", rows=100, page_size=4096, journal="wal") -> path"""
+    def make(name="app.db", **how):
+        path = str(tmp_path / name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        dbtool.create(path, **how)
+        return path
+    return make
+
+
+@pytest.fixture
+def writer(running):
+    """writer(db, rate=100, seconds=5, ...) -> a process that commits and logs what it committed"""
+    def start(db, **how):
+        return dbtool.Writer(running, db, **how)
+    return start
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of a directory, for tests that harm what they get."""
+    def copy(src, name):
+        dst = str(tmp_path / name)
+        shutil.copytree(src, dst)
+        return dst
+    return copy
