@@ -103,7 +103,8 @@ def main():
     bad = text_rules(files, a.rule)
     if not a.fast and not a.rule:
         # new files reach compile_commands.json when a changed meson.build is read again
-        subprocess.run(["ninja", "-C", a.build, "build.ninja"], stdout=subprocess.DEVNULL)
+        if subprocess.run(["ninja", "-C", a.build, "build.ninja"], capture_output=True).returncode:
+            bad.append(("meson.build", 1, "meson", "cannot be read: run ninja -C " + a.build))
         bad += clang.Clang(root, a.build, a.jobs).all(files)
     for path, line, rule, msg in sorted(set(bad)):
         print("%s:%d: [%s] %s" % (path, line, rule, msg))
