@@ -18,4 +18,7 @@ uint64_t hf_page_checksum(uint32_t pgno, const void *page, size_t page_size);
 /* "pclmul", "pmull" or "slicing16": for status and the bench. */
 const char *hf_crc64_kind(void);
 
+/* The table-driven path whatever the CPU has: for tests and the bench only. */
+uint64_t hf_crc64_portable(uint64_t crc, const void *data, size_t len);
+
 #endif

@@ -16,6 +16,9 @@ struct hf_ltx_decoder;
 
 HF_MUST enum hf_code hf_ltx_decoder_new(struct hf_source source, struct hf_ltx_decoder **out,
                                         struct hf_err *err);
+/* The same with a read buffer of read_ahead bytes (at least one page frame): for many at once. */
+HF_MUST enum hf_code hf_ltx_decoder_new_sized(struct hf_source source, size_t read_ahead,
+                                              struct hf_ltx_decoder **out, struct hf_err *err);
 const struct hf_ltx_header *hf_ltx_decoder_header(const struct hf_ltx_decoder *d);
 
 struct hf_ltx_page {

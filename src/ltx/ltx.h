@@ -84,7 +84,7 @@ void hf_ltx_name_format(uint64_t min_txid, uint64_t max_txid, char out[HF_LTX_NA
 bool hf_ltx_name_parse(const char *name, uint64_t *min_txid, uint64_t *max_txid);
 void hf_txid_format(uint64_t txid, char out[HF_TXID_TEXT]);
 
-/* Validates and packs / unpacks a header. Decoding: HF_E_CORRUPT for bad magic or fields. */
+/* Validates (HF_E_INVALID), packs and unpacks a header; unpacking a bad one: HF_E_CORRUPT. */
 HF_MUST enum hf_code hf_ltx_header_check(const struct hf_ltx_header *h, struct hf_err *err);
 void hf_ltx_header_pack(const struct hf_ltx_header *h, uint8_t out[HF_LTX_HEADER_SIZE]);
 HF_MUST enum hf_code hf_ltx_header_unpack(const uint8_t in[HF_LTX_HEADER_SIZE],
