@@ -1,0 +1,349 @@
+#include "replica/replica.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "replica/input.h"
+
+#define REPLICA_MAGIC 0x72706c63u
+
+struct hf_replica {
+    uint32_t magic;
+    struct hf_store *store; /* borrowed */
+    char *path;             /* "" or "a/b" */
+    char *name;
+};
+
+/* ---- lists ---- */
+
+void hf_ltx_list_deinit(struct hf_ltx_list *l)
+{
+    hf_free(l->items);
+    *l = (struct hf_ltx_list){NULL, 0, 0};
+}
+
+void hf_ltx_list_push(struct hf_ltx_list *l, const struct hf_ltx_info *info)
+{
+    hf_assert(info->min_txid >= 1 && info->min_txid <= info->max_txid);
+    if (l->len == l->cap) {
+        l->cap = l->cap ? l->cap * 2 : 32;
+        l->items = hf_realloc(l->items, l->cap, sizeof(*l->items));
+    }
+    l->items[l->len++] = *info;
+}
+
+/* ---- life ---- */
+
+enum hf_code hf_replica_new(struct hf_store *store, const char *path, struct hf_replica **out,
+                            struct hf_err *err)
+{
+    path += strspn(path, "/");
+    size_t len = strlen(path);
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    if (len >= HF_LIMIT_PATH / 4)
+        return hf_err_set(err, HF_E_INVALID, "replica path is longer than %d bytes",
+                          HF_LIMIT_PATH / 4);
+    struct hf_replica *r = hf_calloc(1, sizeof(*r));
+    r->magic = REPLICA_MAGIC;
+    r->store = store;
+    r->path = hf_strndup(path, len);
+    r->name = hf_asprintf("%s%s%s", hf_store_url(store), len ? "/" : "", r->path);
+    *out = r;
+    return HF_OK;
+}
+
+void hf_replica_free(struct hf_replica *r)
+{
+    if (r == NULL)
+        return;
+    hf_assert_magic(r, REPLICA_MAGIC);
+    r->magic = 0;
+    hf_free(r->path);
+    hf_free(r->name);
+    hf_free(r);
+}
+
+struct hf_store *hf_replica_store(const struct hf_replica *r)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    return r->store;
+}
+
+const char *hf_replica_name(const struct hf_replica *r)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    return r->name;
+}
+
+static char *level_prefix(const struct hf_replica *r, int level)
+{
+    hf_assert(level >= 0 && level < HF_LIMIT_LEVELS);
+    return hf_asprintf("%s%sltx/%d", r->path, r->path[0] ? "/" : "", level);
+}
+
+char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *info)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    char name[HF_LTX_NAME_SIZE];
+    hf_ltx_name_format(info->min_txid, info->max_txid, name);
+    HF_AUTO_FREE char *prefix = level_prefix(r, info->level);
+    return hf_asprintf("%s/%s", prefix, name);
+}
+
+/* ---- listing ---- */
+
+struct listing {
+    struct hf_ltx_list *out;
+    int level;
+    uint64_t after;
+};
+
+static enum hf_code add_object(void *arg, const struct hf_store_object *o, struct hf_err *err)
+{
+    (void)err;
+    struct listing *l = arg;
+    struct hf_ltx_info info = {.level = l->level, .size = o->size, .time_ms = o->time_ms};
+    if (hf_ltx_name_parse(o->name, &info.min_txid, &info.max_txid) && info.max_txid > l->after)
+        hf_ltx_list_push(l->out, &info);
+    return HF_OK;
+}
+
+enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
+                             struct hf_ltx_list *out, struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    HF_AUTO_FREE char *prefix = level_prefix(r, level);
+    struct listing l = {out, level, after};
+    /* L0 files hold one TXID each, so their names can be sought; others may begin before after. */
+    char start[HF_LTX_NAME_SIZE];
+    bool can_seek = level == 0 && after > 0;
+    if (can_seek)
+        hf_ltx_name_format(after, after, start);
+    size_t before = out->len;
+    enum hf_code rc =
+        hf_store_list(r->store, prefix, can_seek ? start : NULL, add_object, &l, err);
+    if (rc != HF_OK) {
+        out->len = before;
+        return hf_err_wrap(err, "list level %d of %s", level, r->name);
+    }
+    return HF_OK; /* names are fixed-width hex: name order is min, then max */
+}
+
+enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out, struct hf_err *err)
+{
+    size_t before = out->len;
+    /* Upwards: a file that moves up between two listings is seen twice, not missed. */
+    for (int level = 0; level < HF_LIMIT_LEVELS; level++) {
+        enum hf_code rc = hf_replica_list(r, level, 0, out, err);
+        if (rc != HF_OK) {
+            out->len = before;
+            return rc;
+        }
+    }
+    return HF_OK;
+}
+
+enum hf_code hf_replica_position(struct hf_replica *r, uint64_t *txid, struct hf_err *err)
+{
+    struct hf_ltx_list all = {NULL, 0, 0};
+    enum hf_code rc = hf_replica_list_all(r, &all, err);
+    uint64_t max = 0;
+    for (size_t i = 0; i < all.len; i++)
+        max = all.items[i].max_txid > max ? all.items[i].max_txid : max;
+    hf_ltx_list_deinit(&all);
+    if (rc == HF_OK)
+        *txid = max;
+    return rc;
+}
+
+/* ---- writing ---- */
+
+static struct hf_ltx_info info_of(int level, const struct hf_ltx_header *h)
+{
+    return (struct hf_ltx_info){.level = level, .min_txid = h->min_txid, .max_txid = h->max_txid,
+                                .time_ms = h->timestamp_ms};
+}
+
+enum hf_code hf_replica_put(struct hf_replica *r, int level, const struct hf_ltx_header *h,
+                            const void *data, size_t len, struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    hf_assert(len >= HF_LTX_HEADER_SIZE);
+    struct hf_ltx_info info = info_of(level, h);
+    HF_AUTO_FREE char *name = hf_replica_object(r, &info);
+    return hf_store_put(r->store, name, data, len, HF_STORE_CREATE_ONLY, info.time_ms, err);
+}
+
+enum hf_code hf_replica_writer_new(struct hf_replica *r, int level, const struct hf_ltx_header *h,
+                                   struct hf_store_writer **out, struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    struct hf_ltx_info info = info_of(level, h);
+    HF_AUTO_FREE char *name = hf_replica_object(r, &info);
+    return hf_store_writer_new(r->store, name, HF_STORE_CREATE_ONLY, info.time_ms, out, err);
+}
+
+static enum hf_code sink_write(void *arg, const void *data, size_t len, struct hf_err *err)
+{
+    return hf_store_writer_write(arg, data, len, err);
+}
+
+struct hf_sink hf_replica_sink(struct hf_store_writer *w)
+{
+    return (struct hf_sink){sink_write, w};
+}
+
+/* ---- reading ---- */
+
+struct hf_replica_input {
+    struct hf_store *store;
+    char *object;
+    char *name; /* for messages: with the store's URL */
+    struct hf_store_reader *reader; /* NULL between reads, or at the end */
+    uint64_t offset;
+    bool is_frugal;
+    bool is_at_end;
+};
+
+enum hf_code hf_replica_input_new(struct hf_replica *r, const struct hf_ltx_info *info,
+                                  struct hf_replica_input **out, struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    HF_AUTO_FREE char *object = hf_replica_object(r, info);
+    struct hf_store_reader *reader = NULL;
+    HF_TRY(hf_store_reader_new(r->store, object, 0, &reader, err));
+    struct hf_replica_input *in = hf_calloc(1, sizeof(*in));
+    in->store = r->store;
+    in->name = hf_asprintf("%s/%s", hf_store_url(r->store), object);
+    in->object = hf_steal(&object);
+    in->reader = reader;
+    *out = in;
+    return HF_OK;
+}
+
+static void drop_reader(struct hf_replica_input *in)
+{
+    hf_store_reader_free(in->reader);
+    in->reader = NULL;
+}
+
+static enum hf_code input_read(void *arg, void *buf, size_t cap, size_t *got, struct hf_err *err)
+{
+    struct hf_replica_input *in = arg;
+    *got = 0;
+    if (in->is_at_end)
+        return HF_OK;
+    if (in->reader == NULL)
+        HF_TRY(hf_store_reader_new(in->store, in->object, in->offset, &in->reader, err));
+    HF_TRY(hf_store_reader_read(in->reader, buf, cap, got, err));
+    in->offset += *got;
+    in->is_at_end = *got < cap;
+    if (in->is_at_end || in->is_frugal)
+        drop_reader(in);
+    return HF_OK;
+}
+
+struct hf_source hf_replica_input_source(struct hf_replica_input *in)
+{
+    return (struct hf_source){input_read, in, in->name};
+}
+
+void hf_replica_input_set_frugal(struct hf_replica_input *in)
+{
+    hf_assert(in->offset == 0);
+    in->is_frugal = true;
+    drop_reader(in);
+}
+
+uint64_t hf_replica_input_bytes(const struct hf_replica_input *in)
+{
+    return in->offset;
+}
+
+void hf_replica_input_free(struct hf_replica_input *in)
+{
+    if (in == NULL)
+        return;
+    drop_reader(in);
+    hf_free(in->object);
+    hf_free(in->name);
+    hf_free(in);
+}
+
+enum hf_code hf_replica_read_header(struct hf_replica *r, const struct hf_ltx_info *info,
+                                    struct hf_ltx_header *h, struct hf_err *err)
+{
+    struct hf_replica_input *in = NULL;
+    HF_TRY(hf_replica_input_new(r, info, &in, err));
+    uint8_t raw[HF_LTX_HEADER_SIZE];
+    size_t got = 0;
+    enum hf_code rc = input_read(in, raw, sizeof(raw), &got, err);
+    if (rc == HF_OK && got < sizeof(raw))
+        rc = hf_err_set(err, HF_E_CORRUPT, "%s: %zu bytes, shorter than a header", in->name, got);
+    if (rc == HF_OK && (rc = hf_ltx_header_unpack(raw, h, err)) != HF_OK)
+        hf_err_wrap(err, "%s", in->name);
+    hf_replica_input_free(in);
+    return rc;
+}
+
+static enum hf_code form_of(struct hf_replica *r, const struct hf_ltx_info *info,
+                            enum hf_ltx_form *form, struct hf_err *err)
+{
+    struct hf_replica_input *in = NULL;
+    struct hf_ltx_decoder *d = NULL;
+    HF_TRY(hf_replica_input_new(r, info, &in, err));
+    enum hf_code rc = hf_ltx_decoder_new(hf_replica_input_source(in), &d, err);
+    if (rc == HF_OK) {
+        struct hf_ltx_page page;
+        rc = hf_ltx_decoder_next(d, &page, err);
+        if (rc == HF_OK)
+            *form = hf_ltx_decoder_form(d);
+        hf_ltx_decoder_free(d);
+    }
+    hf_replica_input_free(in);
+    return rc;
+}
+
+enum hf_code hf_replica_form(struct hf_replica *r, enum hf_ltx_form *form, struct hf_err *err)
+{
+    struct hf_ltx_list l = {NULL, 0, 0};
+    struct hf_ltx_info newest = {.max_txid = 0};
+    enum hf_code rc = HF_OK;
+    for (int level = 0; level < HF_LIMIT_LEVELS && rc == HF_OK; level++) {
+        if (level == 1 && newest.max_txid > 0)
+            break; /* the newest L0 says what the last writer wrote */
+        l.len = 0;
+        rc = hf_replica_list(r, level, 0, &l, err);
+        for (size_t i = 0; i < l.len; i++) {
+            if (l.items[i].max_txid > newest.max_txid)
+                newest = l.items[i];
+        }
+    }
+    hf_ltx_list_deinit(&l);
+    if (rc != HF_OK)
+        return rc;
+    if (newest.max_txid > 0)
+        return form_of(r, &newest, form, err);
+    *form = HF_LTX_FORM_BLOCK;
+    return HF_OK;
+}
+
+enum hf_code hf_replica_delete(struct hf_replica *r, const struct hf_ltx_info *infos, size_t n,
+                               struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    if (n == 0)
+        return HF_OK;
+    char **names = hf_calloc(n, sizeof(*names));
+    for (size_t i = 0; i < n; i++)
+        names[i] = hf_replica_object(r, &infos[i]);
+    enum hf_code rc = hf_store_delete(r->store, (const char *const *)names, n, err);
+    for (size_t i = 0; i < n; i++)
+        hf_free(names[i]);
+    hf_free(names);
+    return rc;
+}
