@@ -21,7 +21,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "ltx/crc64.h"
-#include "ltx/lz4frame.h"
+#include "ltx/pageframe.h"
 #include "ltx/varint.h"
 
 #define DECODER_MAGIC 0x4c545864u
@@ -205,22 +205,24 @@ static enum hf_code check_pgno(const struct hf_ltx_decoder *d, uint32_t pgno, st
 }
 
 /* One data block of a frame. *off: its place in the frame; *done: page bytes so far. */
-static enum hf_code read_frame_block(struct hf_ltx_decoder *d, const struct hf_lz4frame *frame,
+static enum hf_code read_frame_block(struct hf_ltx_decoder *d, const struct hf_pageframe *frame,
                                      size_t *off, size_t *done, struct hf_err *err)
 {
     uint32_t word = hf_le32(at(d, *off));
-    size_t n = word & ~HF_LZ4FRAME_RAW;
+    size_t n = word & ~HF_PAGEFRAME_RAW;
     size_t sum_len = frame->has_block_sums ? 4 : 0;
     size_t size = d->header.page_size;
-    if (n > d->block_max || *off + 4 + n + sum_len + 8 > d->frame_max)
+    if (n > d->block_max)
         return corrupt(d, here(d) + *off, err, "an LZ4 block of %zu bytes is too large", n);
+    if (*off + 4 + n + sum_len + HF_PAGEFRAME_TAIL > d->frame_max)
+        return corrupt(d, here(d), err, "the LZ4 frame is longer than a page's can be");
     HF_TRY(peek(d, *off + 4 + n + sum_len, err));
     const uint8_t *src = at(d, *off + 4);
     if (sum_len > 0 && hf_le32(src + n) != hf_xxh32(src, n))
         return corrupt(d, here(d) + *off, err, "the checksum of an LZ4 block does not match");
     size_t room = size - *done;
     int got = -1;
-    if ((word & HF_LZ4FRAME_RAW) != 0) {
+    if ((word & HF_PAGEFRAME_RAW) != 0) {
         got = n <= room ? (int)n : -1;
         memcpy(d->page + *done, src, n <= room ? n : 0);
     } else if (frame->is_linked && *done > 0) {
@@ -241,11 +243,11 @@ static enum hf_code read_frame_form(struct hf_ltx_decoder *d, size_t *len, size_
                                     size_t *block_len, struct hf_err *err)
 {
     size_t off = HF_LTX_PAGE_HEADER_SIZE;
-    HF_TRY(peek(d, off + HF_LZ4FRAME_HEADER_MIN, err));
-    size_t head = hf_lz4frame_header_len(at(d, off));
+    HF_TRY(peek(d, off + HF_PAGEFRAME_HEADER_MIN, err));
+    size_t head = hf_pageframe_header_len(at(d, off));
     HF_TRY(peek(d, off + head, err));
-    struct hf_lz4frame frame;
-    const char *fault = hf_lz4frame_parse(at(d, off), &frame);
+    struct hf_pageframe frame;
+    const char *fault = hf_pageframe_parse(at(d, off), &frame);
     if (fault != NULL)
         return corrupt(d, here(d) + off, err, "%s", fault);
     off += head;
@@ -258,11 +260,11 @@ static enum hf_code read_frame_form(struct hf_ltx_decoder *d, size_t *len, size_
             break;
         size_t start = off + 4;
         HF_TRY(read_frame_block(d, &frame, &off, &done, err));
-        bool is_whole = blocks == 0 && done == d->header.page_size && (word & HF_LZ4FRAME_RAW) == 0;
+        bool is_whole = blocks == 0 && done == d->header.page_size && (word & HF_PAGEFRAME_RAW) == 0;
         *block_at = start;
         *block_len = is_whole ? word : 0;
     }
-    size_t tail = frame.has_content_sum ? HF_LZ4FRAME_TAIL : 4;
+    size_t tail = frame.has_content_sum ? HF_PAGEFRAME_TAIL : 4;
     HF_TRY(peek(d, off + tail, err));
     if (done != d->header.page_size || (frame.has_content_size && frame.content_size != done))
         return corrupt(d, here(d), err, "the page decompresses to %zu bytes", done);

@@ -20,7 +20,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "ltx/crc64.h"
-#include "ltx/lz4frame.h"
+#include "ltx/pageframe.h"
 #include "ltx/varint.h"
 #include "os/file.h"
 
@@ -31,8 +31,8 @@ enum {
     OUT_SIZE = 64 << 10, /* below malloc's mmap threshold: short files come and go cheaply */
     INDEX_FIRST = 256,
     BLOCK_HEAD = HF_LTX_PAGE_HEADER_SIZE + 4,
-    FRAME_HEAD = HF_LTX_PAGE_HEADER_SIZE + HF_LZ4FRAME_HEADER_MIN + 4,
-    FRAME_EXTRA = FRAME_HEAD + HF_LZ4FRAME_TAIL, /* the larger of the two forms */
+    FRAME_HEAD = HF_LTX_PAGE_HEADER_SIZE + HF_PAGEFRAME_HEADER_MIN + 4,
+    FRAME_EXTRA = FRAME_HEAD + HF_PAGEFRAME_TAIL, /* the larger of the two forms */
 };
 
 enum encoder_state { ENCODER_PAGES, ENCODER_DONE, ENCODER_FAILED };
@@ -196,18 +196,18 @@ static size_t put_frame_form(struct hf_ltx_encoder *e, uint8_t *p, const void *p
 {
     uint32_t size = e->header.page_size;
     hf_put_be16(p + 4, 0);
-    hf_lz4frame_header_put(p + HF_LTX_PAGE_HEADER_SIZE);
+    hf_pageframe_header_put(p + HF_LTX_PAGE_HEADER_SIZE);
     size_t n = put_payload(e, p + FRAME_HEAD, page, block, block_len);
     uint32_t word = (uint32_t)n;
     if (n >= size) { /* a frame's block may not exceed its maximum, 64 KiB: stored raw */
         memcpy(p + FRAME_HEAD, page, size);
         n = size;
-        word = size | HF_LZ4FRAME_RAW;
+        word = size | HF_PAGEFRAME_RAW;
     }
     hf_put_le32(p + FRAME_HEAD - 4, word);
     hf_put_le32(p + FRAME_HEAD + n, 0);
     hf_put_le32(p + FRAME_HEAD + n + 4, hf_xxh32(page, size));
-    return FRAME_HEAD + n + HF_LZ4FRAME_TAIL;
+    return FRAME_HEAD + n + HF_PAGEFRAME_TAIL;
 }
 
 static enum hf_code put_page(struct hf_ltx_encoder *e, uint32_t pgno, const void *page,

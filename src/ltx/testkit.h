@@ -32,6 +32,8 @@ struct kit_mem {
 static inline enum hf_code kit_write(void *arg, const void *data, size_t len, struct hf_err *err)
 {
     struct kit_mem *m = arg;
+    if (len == 0)
+        return HF_OK;
     if (m->fail_after != 0 && m->len + len > m->fail_after)
         return hf_err_set(err, HF_E_IO, "kit: write failed");
     if (m->len + len > m->cap) {

@@ -8,22 +8,22 @@
  * digest algorithm" specification. Written by hand rather than with LZ4F because a merge wants the raw block
  * inside, and because LZ4F copies through buffers of its own.
  */
-#ifndef HF_LTX_LZ4FRAME_H
-#define HF_LTX_LZ4FRAME_H
+#ifndef HF_LTX_PAGEFRAME_H
+#define HF_LTX_PAGEFRAME_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    HF_LZ4FRAME_HEADER_MIN = 7,
-    HF_LZ4FRAME_HEADER_MAX = 15,
-    HF_LZ4FRAME_TAIL = 8, /* end mark and content checksum */
+    HF_PAGEFRAME_HEADER_MIN = 7,
+    HF_PAGEFRAME_HEADER_MAX = 15,
+    HF_PAGEFRAME_TAIL = 8, /* end mark and content checksum */
 };
 
-#define HF_LZ4FRAME_RAW 0x80000000u /* in a block's size word: stored as it is */
+#define HF_PAGEFRAME_RAW 0x80000000u /* in a block's size word: stored as it is */
 
-struct hf_lz4frame {
+struct hf_pageframe {
     bool is_linked; /* blocks refer to the ones before */
     bool has_block_sums;
     bool has_content_sum;
@@ -31,12 +31,12 @@ struct hf_lz4frame {
     uint64_t content_size;
 };
 
-/* Length of the whole header, from its first HF_LZ4FRAME_HEADER_MIN bytes. */
-size_t hf_lz4frame_header_len(const uint8_t *p);
-/* Parses hf_lz4frame_header_len(p) bytes. NULL, or what is wrong. */
-const char *hf_lz4frame_parse(const uint8_t *p, struct hf_lz4frame *out);
+/* Length of the whole header, from its first HF_PAGEFRAME_HEADER_MIN bytes. */
+size_t hf_pageframe_header_len(const uint8_t *p);
+/* Parses hf_pageframe_header_len(p) bytes. NULL, or what is wrong. */
+const char *hf_pageframe_parse(const uint8_t *p, struct hf_pageframe *out);
 /* The 7 bytes Litestream writes: 64 KiB blocks, independent, content checksum. */
-void hf_lz4frame_header_put(uint8_t out[HF_LZ4FRAME_HEADER_MIN]);
+void hf_pageframe_header_put(uint8_t out[HF_PAGEFRAME_HEADER_MIN]);
 
 uint32_t hf_xxh32(const void *data, size_t len);
 

@@ -1,4 +1,4 @@
-#include "ltx/lz4frame.h"
+#include "ltx/pageframe.h"
 
 #include <string.h>
 
@@ -61,14 +61,14 @@ uint32_t hf_xxh32(const void *data, size_t len)
     return h ^ h >> 16;
 }
 
-size_t hf_lz4frame_header_len(const uint8_t *p)
+size_t hf_pageframe_header_len(const uint8_t *p)
 {
-    return HF_LZ4FRAME_HEADER_MIN + ((p[4] & FLG_CONTENT_SIZE) != 0 ? 8u : 0u);
+    return HF_PAGEFRAME_HEADER_MIN + ((p[4] & FLG_CONTENT_SIZE) != 0 ? 8u : 0u);
 }
 
-const char *hf_lz4frame_parse(const uint8_t *p, struct hf_lz4frame *out)
+const char *hf_pageframe_parse(const uint8_t *p, struct hf_pageframe *out)
 {
-    size_t len = hf_lz4frame_header_len(p);
+    size_t len = hf_pageframe_header_len(p);
     uint8_t flg = p[4];
     if (memcmp(p, frame_magic, sizeof(frame_magic)) != 0)
         return "the page's LZ4 frame has no magic";
@@ -79,7 +79,7 @@ const char *hf_lz4frame_parse(const uint8_t *p, struct hf_lz4frame *out)
         return "the page's LZ4 frame wants a dictionary";
     if (p[len - 1] != (uint8_t)(hf_xxh32(p + 4, len - 5) >> 8))
         return "the checksum of the LZ4 frame's header does not match";
-    *out = (struct hf_lz4frame){
+    *out = (struct hf_pageframe){
         .is_linked = (flg & FLG_INDEPENDENT) == 0,
         .has_block_sums = (flg & FLG_BLOCK_SUMS) != 0,
         .has_content_sum = (flg & FLG_CONTENT_SUM) != 0,
@@ -90,8 +90,8 @@ const char *hf_lz4frame_parse(const uint8_t *p, struct hf_lz4frame *out)
     return NULL;
 }
 
-void hf_lz4frame_header_put(uint8_t out[HF_LZ4FRAME_HEADER_MIN])
+void hf_pageframe_header_put(uint8_t out[HF_PAGEFRAME_HEADER_MIN])
 {
-    static const uint8_t bytes[HF_LZ4FRAME_HEADER_MIN] = {0x04, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7};
+    static const uint8_t bytes[HF_PAGEFRAME_HEADER_MIN] = {0x04, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7};
     memcpy(out, bytes, sizeof(bytes));
 }
