@@ -59,7 +59,6 @@ struct hf_config_s3 {
     const char *access_key_id;
     const char *secret_access_key;
     const char *region;
-    const char *endpoint;
     const char *storage_class;
     const char *sse_customer_algorithm;
     const char *sse_customer_key;
@@ -121,7 +120,8 @@ struct hf_config_replica {
     const char *url;
     /* file: absolute directory; others: prefix inside the bucket, no '/' at either end. */
     const char *path;
-    const char *bucket; /* bucket, container or object store; NULL for file, sftp, webdav */
+    const char *bucket;   /* bucket, container or object store; NULL for file, sftp, webdav */
+    const char *endpoint; /* s3, abs, oss: address of the service; NULL: the provider's */
 
     int64_t sync_interval_ns;
     /* The effective ones: 0.3's snapshot-interval and retention of this replica, else the
@@ -185,8 +185,9 @@ struct hf_config_socket {
 
 /* Why a part of the file does not mean what its author may think. */
 enum hf_config_warning_kind {
-    HF_CONFIG_UNKNOWN_KEY, /* config check fails on these */
-    HF_CONFIG_NOT_HONOURED /* known to Litestream; the text says what happens instead */
+    HF_CONFIG_UNKNOWN_KEY,  /* config check fails on these */
+    HF_CONFIG_NOT_HONOURED, /* known to Litestream; the text says what happens instead */
+    HF_CONFIG_UNSET,        /* $VAR that is not set in the environment: it became empty */
 };
 
 struct hf_config_warning {
@@ -251,7 +252,7 @@ HF_MUST enum hf_code hf_config_parse(const char *file, const char *text, size_t 
                                      const struct hf_config_options *opt, struct hf_config **out,
                                      struct hf_err *err);
 /* A configuration without a file: one database and n_urls replicas with default settings, as
- * "replicate DB URL". path NULL: no database; then n_urls must be 0. */
+ * "replicate DB URL". path NULL: the database's path is left NULL (restore from a URL). */
 HF_MUST enum hf_code hf_config_from_args(const char *path, const char *const *urls, size_t n_urls,
                                          struct hf_config **out, struct hf_err *err);
 /* NULL is allowed. */
