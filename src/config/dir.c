@@ -85,6 +85,7 @@ struct scan {
     struct hf_config *cfg;
     const struct hf_config_db *dir;
     const char *path; /* being listed */
+    const char *real; /* the same without symbolic links */
     size_t n_before;  /* databases known before this scan */
     int depth;
 };
@@ -107,6 +108,24 @@ static bool is_listed(const struct scan *s, const char *path)
     return false;
 }
 
+static enum hf_code scan_name(void *arg, const char *name, bool is_dir, struct hf_err *err);
+
+/* Symbolic links to directories are not followed: two that point upwards would never end. */
+static enum hf_code scan_below(const struct scan *s, const char *path, const char *name,
+                               struct hf_err *err)
+{
+    HF_AUTO_FREE char *expected = hf_path_join(s->real, name);
+    HF_AUTO_FREE char *real = NULL;
+    HF_TRY(hf_path_absolute(path, &real, err));
+    if (strcmp(real, expected) != 0)
+        return HF_OK;
+    struct scan below = *s;
+    below.path = path;
+    below.real = real;
+    below.depth++;
+    return hf_path_list(path, scan_name, &below, err);
+}
+
 static enum hf_code scan_name(void *arg, const char *name, bool is_dir, struct hf_err *err)
 {
     struct scan *s = arg;
@@ -116,10 +135,7 @@ static enum hf_code scan_name(void *arg, const char *name, bool is_dir, struct h
         bool is_state = name[0] == '.' && len > 9 && strcmp(name + len - 9, "-holdfast") == 0;
         if (!s->dir->recursive || is_state || s->depth >= SCAN_DEPTH)
             return HF_OK;
-        struct scan below = *s;
-        below.path = path;
-        below.depth++;
-        return hf_path_list(path, scan_name, &below, err);
+        return scan_below(s, path, name, err);
     }
     if (hf_config_dir_match(s->dir, path) && !is_listed(s, path) && hf_config_is_database(path))
         push_db(s->cfg, hf_config_dir_db(s->dir, path));
@@ -138,7 +154,9 @@ enum hf_code hf_config_scan_dirs(struct hf_config *cfg, struct hf_err *err)
     for (size_t i = 0; i < cfg->n_dirs; i++) {
         const struct hf_config_db *dir = cfg->dirs[i];
         size_t before = cfg->n_dbs;
-        struct scan s = {cfg, dir, dir->path, before, 0};
+        HF_AUTO_FREE char *real = NULL;
+        HF_TRY(hf_path_absolute(dir->path, &real, err));
+        struct scan s = {cfg, dir, dir->path, real, before, 0};
         enum hf_code rc = hf_path_list(dir->path, scan_name, &s, err);
         if (rc != HF_OK)
             return hf_err_wrap(err, "%s:%d dir", cfg->file, dir->line);
