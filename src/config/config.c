@@ -12,7 +12,7 @@
 #include "config/expand.h"
 #include "config/place.h"
 #include "config/schema.h"
-#include "config/yaml.h"
+#include "config/yamltree.h"
 #include "os/file.h"
 
 enum {

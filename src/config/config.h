@@ -2,7 +2,7 @@
  * The configuration: holdfast.yml, and litestream.yml of 0.3 and 0.5 as it stands, resolved into
  * plain values. Keys, types, defaults, ranges and texts are in schema_table.c, one row a key.
  *
- *   YAML text -> $VAR expansion -> nodes with line and column (yaml.h) -> schema rows -> these structs
+ *   YAML text -> $VAR expansion -> nodes with line and column (yamltree.h) -> schema rows -> these structs
  *
  * Loaded once by a command on its main thread, then read-only: any thread may read. Every string
  * and array belongs to the hf_config (its arena) and lives until hf_config_free. Numbers carry their

@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "config/config.h"
-#include "config/yaml.h"
+#include "config/yamltree.h"
 
 enum hf_key_kind {
     HF_KEY_BOOL,    /* bool */

@@ -9,8 +9,8 @@
  *
  * Pure; any thread; nodes and their strings live in the arena given.
  */
-#ifndef HF_CONFIG_YAML_H
-#define HF_CONFIG_YAML_H
+#ifndef HF_CONFIG_YAMLTREE_H
+#define HF_CONFIG_YAMLTREE_H
 
 #include <stdbool.h>
 #include <stddef.h>

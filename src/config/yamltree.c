@@ -1,4 +1,4 @@
-#include "config/yaml.h"
+#include "config/yamltree.h"
 
 #include <string.h>
 #include <strings.h>
