@@ -16,6 +16,10 @@ struct hf_page_hook {
     void *arg; /* page == NULL: no hook */
 };
 
+/* Ticks are the multiples of interval_ms (> 0) of wall time, as Litestream aligns them: true if a
+ * tick has passed since newest_ms, the time of the level's newest file (0 = none). Pure. */
+bool hf_compact_due(int64_t interval_ms, int64_t newest_ms, int64_t now_ms);
+
 struct hf_compact_result {
     bool is_done;              /* false: there was nothing to compact */
     struct hf_ltx_header out;  /* of the file written */
@@ -23,8 +27,9 @@ struct hf_compact_result {
 };
 
 /* Merges the files of level - 1 that lie beyond level's highest TXID into one file of level. More
- * than HF_LIMIT_MERGE_INPUTS inputs are merged up to that many (call again). A gap between them is
- * HF_E_CORRUPT naming both files. form: page form to write. An already existing output of the same
+ * than HF_LIMIT_MERGE_INPUTS inputs are merged up to that many (call again). A gap between them that no
+ * other level bridges is HF_E_CORRUPT naming both files; at a bridged one the output ends (call
+ * again). form: page form to write. An already existing output of the same
  * name is success (we crashed after writing it). */
 HF_MUST enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form form,
                                       struct hf_page_hook hook, struct hf_compact_result *res,
@@ -41,10 +46,10 @@ struct hf_retention {
     int64_t snapshot_retention_ms; /* snapshot.retention, or retention of 0.3 */
 };
 
-/* Picks the files to delete out of a complete listing. Pure. Rules: docs/formats/ltx.md, "Retention":
- * L0 once it is in L1 and old enough, newest L0 kept; L9 older than its retention, newest kept; L1.. below
- * the floor that snapshots give, newest kept. Never picks a file without which a kept snapshot could
- * not be continued to the newest TXID. Appends to out. */
+/* Picks the files to delete out of a complete listing. Pure. Rules and proof: retention.c. L0 once a
+ * compacted file holds it and it is old enough, newest L0 kept; levels 1 to 9 what ends before the
+ * newest snapshot that is older than its retention, newest of each level kept: any moment of the
+ * retention stays restorable at the granularity there is. Appends to out. */
 void hf_retention_pick(const struct hf_ltx_list *all, const struct hf_retention *policy,
                        int64_t now_ms, bool l0_only, struct hf_ltx_list *out);
 /* Lists, picks and deletes; *deleted may be NULL. */
