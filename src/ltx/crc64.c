@@ -8,18 +8,18 @@
  *     lo * x^(D+64) + hi * x^D   (mod P),   lo being the first eight bytes in memory.
  * In the reflected bit order a 64x64 product comes out one degree too high, hence the -1 in the
  * exponents. The constants are computed at the first call from the polynomial instead of being
- * listed: nothing to mistype. The last 128 bits are reduced by one table step. Method: Gopal et al.,
- * "Fast CRC computation for generic polynomials using PCLMULQDQ" (Intel, 2009).
+ * listed: nothing to mistype. The last 128 bits are reduced by one table step. Method: Gopal et
+ * al., "Fast CRC computation for generic polynomials using PCLMULQDQ" (Intel, 2009).
  */
 #include "ltx/crc64.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "os/cpu.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -27,10 +27,6 @@
 #define HF_CRC_TARGET __attribute__((target("pclmul,sse4.1")))
 #elif defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #include <arm_neon.h>
-#ifdef __linux__
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
 #define HF_CRC_CLMUL "pmull"
 #ifdef __clang__
 #define HF_CRC_TARGET __attribute__((target("aes")))
@@ -98,12 +94,6 @@ static uint64_t run_tables(uint64_t state, const uint8_t *p, size_t len)
 
 #if defined(__x86_64__)
 
-static bool has_clmul(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1");
-}
-
 HF_CRC_TARGET static inline __m128i fold(__m128i lane, __m128i k, __m128i next)
 {
     __m128i lo = _mm_clmulepi64_si128(lane, k, 0x00);
@@ -142,15 +132,6 @@ HF_CRC_TARGET static uint64_t run_clmul(uint64_t state, const uint8_t *p, size_t
 }
 
 #elif defined(HF_CRC_CLMUL)
-
-static bool has_clmul(void)
-{
-#ifdef __linux__
-    return (getauxval(AT_HWCAP) & HWCAP_PMULL) != 0;
-#else
-    return true; /* every 64-bit Apple CPU */
-#endif
-}
 
 HF_CRC_TARGET static inline uint64x2_t fold(uint64x2_t lane, const uint64_t k[2], uint64x2_t next)
 {
@@ -212,7 +193,7 @@ static void build(void)
     crc.near_hi = x_to_the(LANE_BYTES * 8 - 1);
     crc_fn *run = run_tables;
 #ifdef HF_CRC_CLMUL
-    if (has_clmul())
+    if (hf_cpu_has_clmul())
         run = run_clmul;
 #endif
     atomic_store_explicit(&crc.run, run, memory_order_release);

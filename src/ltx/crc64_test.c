@@ -128,10 +128,8 @@ static void speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_values),
-        cmocka_unit_test(every_length_and_alignment),
-        cmocka_unit_test(random_splits),
-        cmocka_unit_test(page_sum_binds_the_number),
+        cmocka_unit_test(known_values),  cmocka_unit_test(every_length_and_alignment),
+        cmocka_unit_test(random_splits), cmocka_unit_test(page_sum_binds_the_number),
         cmocka_unit_test(speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

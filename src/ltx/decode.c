@@ -1,7 +1,7 @@
 /*
  * One buffer, refilled by large reads; pages are decompressed out of it where they lie. The page
- * header (and size word) is copied in front of the decompressed page so that the file checksum, which
- * covers both, is fed one contiguous piece a page.
+ * header (and size word) is copied in front of the decompressed page so that the file checksum,
+ * which covers both, is fed one contiguous piece a page.
  *
  * The page index is not kept: what it must be follows from the pages, so its expected bytes are
  * digested on the way (length and CRC) and compared with those read.
@@ -54,12 +54,12 @@ struct hf_ltx_decoder {
     uint8_t *buf;
     size_t cap;
     size_t full_cap;
-    size_t pos;        /* next byte to take */
-    size_t len;        /* bytes in buf */
-    uint64_t base;     /* file offset of buf[0] */
-    bool is_at_end;    /* the source has no more */
-    size_t frame_max;  /* longest page frame accepted */
-    size_t block_max;  /* longest LZ4 block of a page */
+    size_t pos;       /* next byte to take */
+    size_t len;       /* bytes in buf */
+    uint64_t base;    /* file offset of buf[0] */
+    bool is_at_end;   /* the source has no more */
+    size_t frame_max; /* longest page frame accepted */
+    size_t block_max; /* longest LZ4 block of a page */
     uint8_t *page_mem;
     uint8_t *page;
 
@@ -260,7 +260,8 @@ static enum hf_code read_frame_form(struct hf_ltx_decoder *d, size_t *len, size_
             break;
         size_t start = off + 4;
         HF_TRY(read_frame_block(d, &frame, &off, &done, err));
-        bool is_whole = blocks == 0 && done == d->header.page_size && (word & HF_PAGEFRAME_RAW) == 0;
+        bool is_whole =
+            blocks == 0 && done == d->header.page_size && (word & HF_PAGEFRAME_RAW) == 0;
         *block_at = start;
         *block_len = is_whole ? word : 0;
     }

@@ -129,7 +129,8 @@ static void cut_at_every_byte(void **state)
             struct hf_err err = HF_ERR_INIT;
             assert_int_equal(drain(&m, &err), HF_E_CORRUPT);
             char want[64];
-            (void)snprintf(want, sizeof(want), "the-file: byte %zu: the file ends too early", m.len);
+            (void)snprintf(want, sizeof(want), "the-file: byte %zu: the file ends too early",
+                           m.len);
             assert_string_equal(err.text, want);
         }
         assert_int_equal(drain(&m, NULL), HF_OK);
@@ -149,8 +150,8 @@ static bool is_payload(const struct kit_mem *m, size_t at)
 static void every_bit_flipped(void **state)
 {
     (void)state;
-    static const char *const files[] = {"ex1.ltx", "ex1f.ltx", "ex2.ltx", "ex2f.ltx", "ex3.ltx",
-                                        "ex4.ltx"};
+    static const char *const files[] = {"ex1.ltx",  "ex1f.ltx", "ex2.ltx",
+                                        "ex2f.ltx", "ex3.ltx",  "ex4.ltx"};
     for (size_t i = 0; i < HF_ARRAY_LEN(files); i++) {
         struct kit_mem m = kit_fixture(HF_FIXTURES, files[i]);
         size_t unnoticed = 0;
@@ -215,9 +216,26 @@ static void ends_with_a_full_read(void **state)
 
 /* Files with right checksums that break one rule. */
 enum flaw {
-    NONE, LOCK, BEYOND, TWICE, DESCENDING, HOLE, SHORT, NOT_FIRST, BAD_FLAGS, POST, INDEX_SIZE,
-    INDEX_MISSING, INDEX_WRONG, PAGE_SHORT, PAGE_LONG, BLOCK_EMPTY, PGNO_ZERO, POST_MISSING,
-    POST_WRONG, POST_RIGHT
+    NONE,
+    LOCK,
+    BEYOND,
+    TWICE,
+    DESCENDING,
+    HOLE,
+    SHORT,
+    NOT_FIRST,
+    BAD_FLAGS,
+    POST,
+    INDEX_SIZE,
+    INDEX_MISSING,
+    INDEX_WRONG,
+    PAGE_SHORT,
+    PAGE_LONG,
+    BLOCK_EMPTY,
+    PGNO_ZERO,
+    POST_MISSING,
+    POST_WRONG,
+    POST_RIGHT
 };
 
 static void craft_pages(struct kit_craft *c, enum flaw flaw)
@@ -226,8 +244,8 @@ static void craft_pages(struct kit_craft *c, enum flaw flaw)
     struct kit_mem block = kit_compress(page, SIZE + (flaw == PAGE_LONG) - (flaw == PAGE_SHORT));
     struct kit_mem none = {0};
     static const uint32_t pages[][4] = {
-        [LOCK] = {1, 2097153}, [BEYOND] = {1, 2097199}, [TWICE] = {2, 2}, [DESCENDING] = {2, 1},
-        [HOLE] = {1, 3}, [SHORT] = {1, 2}, [NOT_FIRST] = {2, 3},
+        [LOCK] = {1, 2097153}, [BEYOND] = {1, 2097199}, [TWICE] = {2, 2},     [DESCENDING] = {2, 1},
+        [HOLE] = {1, 3},       [SHORT] = {1, 2},        [NOT_FIRST] = {2, 3},
     };
     if (flaw != NONE && flaw <= NOT_FIRST) {
         for (size_t i = 0; pages[flaw][i] != 0; i++)
@@ -327,15 +345,16 @@ static void version_1_is_refused(void **state)
 static struct kit_mem frame_of(const uint8_t *page, size_t size, unsigned bits, size_t piece)
 {
     LZ4F_preferences_t prefs = {
-        .frameInfo = {
-            .blockSizeID = LZ4F_max64KB,
-            .blockMode = (bits & 1) != 0 ? LZ4F_blockIndependent : LZ4F_blockLinked,
-            .contentChecksumFlag = (bits & 2) != 0 ? LZ4F_contentChecksumEnabled
-                                                   : LZ4F_noContentChecksum,
-            .blockChecksumFlag = (bits & 4) != 0 ? LZ4F_blockChecksumEnabled
-                                                 : LZ4F_noBlockChecksum,
-            .contentSize = (bits & 8) != 0 ? size : 0,
-        },
+        .frameInfo =
+            {
+                .blockSizeID = LZ4F_max64KB,
+                .blockMode = (bits & 1) != 0 ? LZ4F_blockIndependent : LZ4F_blockLinked,
+                .contentChecksumFlag =
+                    (bits & 2) != 0 ? LZ4F_contentChecksumEnabled : LZ4F_noContentChecksum,
+                .blockChecksumFlag =
+                    (bits & 4) != 0 ? LZ4F_blockChecksumEnabled : LZ4F_noBlockChecksum,
+                .contentSize = (bits & 8) != 0 ? size : 0,
+            },
         .autoFlush = 1,
     };
     struct kit_mem m = {.cap = size * 2 + 4096};
@@ -354,7 +373,8 @@ static struct kit_mem frame_of(const uint8_t *page, size_t size, unsigned bits, 
     return m;
 }
 
-/* Frames other writers might make: in one piece or several, linked, with or without any checksum. */
+/* Frames other writers might make: in one piece or several, linked, with or without any checksum.
+ */
 static void frames_of_all_shapes(void **state)
 {
     (void)state;
@@ -418,7 +438,8 @@ static void endless_frame(void **state)
     kit_free(&c.file);
 }
 
-/* The source's own error comes out, with the file's name in front; then the decoder stays failed. */
+/* The source's own error comes out, with the file's name in front; then the decoder stays failed.
+ */
 static void failing_source(void **state)
 {
     (void)state;

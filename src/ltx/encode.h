@@ -13,8 +13,9 @@
 
 struct hf_ltx_encoder;
 
-/* Checks the header (HF_E_INVALID; also if flags is not 2 or commit is 0) and writes it to the sink. spill_dir: an existing directory,
- * NULL = the system's temporary one. sink is copied, what it points to must outlive the encoder. */
+/* Checks the header (HF_E_INVALID; also if flags is not 2 or commit is 0) and writes it to the
+ * sink. spill_dir: an existing directory, NULL = TMPDIR or /tmp. sink is copied, what it points to
+ * must outlive the encoder. The sink gets bytes from time to time, all of them by _finish. */
 HF_MUST enum hf_code hf_ltx_encoder_new(const struct hf_ltx_header *header, enum hf_ltx_form form,
                                         struct hf_sink sink, const char *spill_dir,
                                         struct hf_ltx_encoder **out, struct hf_err *err);
@@ -22,9 +23,9 @@ HF_MUST enum hf_code hf_ltx_encoder_new(const struct hf_ltx_header *header, enum
  * past commit; for a snapshot (min TXID 1) also if a page is left out. */
 HF_MUST enum hf_code hf_ltx_encoder_page(struct hf_ltx_encoder *e, uint32_t pgno, const void *page,
                                          struct hf_err *err);
-/* The same with the payload already compressed (LZ4 block of exactly this page; page is still needed
- * for the checksum; not checked against each other). Frame form wraps it. For merging without
- * compressing again. block NULL: the same as hf_ltx_encoder_page. */
+/* The same with the payload already compressed (LZ4 block of exactly this page; page is still
+ * needed for the checksum; not checked against each other). Frame form wraps it. For merging
+ * without compressing again. block NULL: the same as hf_ltx_encoder_page. */
 HF_MUST enum hf_code hf_ltx_encoder_page_lz4(struct hf_ltx_encoder *e, uint32_t pgno,
                                              const void *page, const void *block, size_t block_len,
                                              struct hf_err *err);

@@ -1,6 +1,6 @@
 /*
- * What the encoder writes: the worked examples byte for byte, every page size in both forms, what it
- * refuses, the spilled index, failing sinks.
+ * What the encoder writes: the worked examples byte for byte, every page size in both forms, what
+ * it refuses, the spilled index, failing sinks.
  */
 #include "ltx/encode.h"
 
@@ -73,8 +73,8 @@ static void worked_examples(void **state)
             if (p.pgno == 0)
                 break;
             assert_memory_equal(p.data, db.data + (p.pgno - 1) * 512, 512);
-            assert_int_equal(
-                hf_ltx_encoder_page_lz4(e, p.pgno, p.data, p.block, p.block_len, NULL), HF_OK);
+            assert_int_equal(hf_ltx_encoder_page_lz4(e, p.pgno, p.data, p.block, p.block_len, NULL),
+                             HF_OK);
         }
         assert_int_equal(hf_ltx_encoder_finish(e, &trailer, &size, NULL), HF_OK);
         assert_int_equal(size, want.len);
@@ -252,8 +252,8 @@ static void spill_into_nowhere(void **state)
     struct kit_mem m = {0};
     struct hf_ltx_encoder *e = NULL;
     struct hf_err err = HF_ERR_INIT;
-    enum hf_code rc = hf_ltx_encoder_new(&h, HF_LTX_FORM_BLOCK, kit_sink(&m), "/nonexistent/dir",
-                                         &e, &err);
+    enum hf_code rc =
+        hf_ltx_encoder_new(&h, HF_LTX_FORM_BLOCK, kit_sink(&m), "/nonexistent/dir", &e, &err);
     for (uint32_t pgno = 1; rc == HF_OK && pgno <= h.commit; pgno++)
         rc = hf_ltx_encoder_page(e, pgno, page, &err);
     assert_int_equal(rc, HF_E_NOT_FOUND);
@@ -289,14 +289,10 @@ static void failing_sink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(worked_examples),
-        cmocka_unit_test(round_trips),
-        cmocka_unit_test(empty_file_is_legal),
-        cmocka_unit_test(refused_headers),
-        cmocka_unit_test(refused_pages),
-        cmocka_unit_test(beside_the_lock_page),
-        cmocka_unit_test(spilled_index),
-        cmocka_unit_test(spill_into_nowhere),
+        cmocka_unit_test(worked_examples),     cmocka_unit_test(round_trips),
+        cmocka_unit_test(empty_file_is_legal), cmocka_unit_test(refused_headers),
+        cmocka_unit_test(refused_pages),       cmocka_unit_test(beside_the_lock_page),
+        cmocka_unit_test(spilled_index),       cmocka_unit_test(spill_into_nowhere),
         cmocka_unit_test(failing_sink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

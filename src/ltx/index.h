@@ -2,9 +2,9 @@
  * Reads the page index of an LTX file given random access: which byte range holds which page.
  *
  * For reading single pages out of a large file in a store. Two reads for most files: the last
- * 32 KiB, and the rest of the index if it is longer; memory is one such piece whatever the size. The
- * index is checked for form (pages ascending, frames back to back from the header to the index), not
- * against the file checksum: that needs the whole file. One call, one thread.
+ * 32 KiB, and the rest of the index if it is longer; memory is one such piece whatever the size.
+ * The index is checked for form (pages ascending, frames back to back from the header to the
+ * index), not against the file checksum: that needs the whole file. One call, one thread.
  *
  *   per page: varint pgno, varint offset, varint size … | 0 | u64 index size | trailer (16)
  */

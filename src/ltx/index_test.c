@@ -138,9 +138,9 @@ static void damage(void **state)
     }
     for (size_t len = 0; len < m.len; len++) {
         struct hf_err err = HF_ERR_INIT;
-        assert_int_equal(hf_ltx_index_read((struct hf_random){read_at, &r, len, "m"}, ignore, NULL,
-                                           NULL, &err),
-                         HF_E_CORRUPT);
+        assert_int_equal(
+            hf_ltx_index_read((struct hf_random){read_at, &r, len, "m"}, ignore, NULL, NULL, &err),
+            HF_E_CORRUPT);
     }
     kit_free(&m);
 }

@@ -20,7 +20,8 @@ static const char magic[4] = {'L', 'T', 'X', '1'};
 
 void hf_ltx_name_format(uint64_t min_txid, uint64_t max_txid, char out[HF_LTX_NAME_SIZE])
 {
-    int n = snprintf(out, HF_LTX_NAME_SIZE, "%016" PRIx64 "-%016" PRIx64 ".ltx", min_txid, max_txid);
+    int n =
+        snprintf(out, HF_LTX_NAME_SIZE, "%016" PRIx64 "-%016" PRIx64 ".ltx", min_txid, max_txid);
     hf_assert(n == HF_LTX_NAME_SIZE - 1);
 }
 

@@ -2,12 +2,13 @@
  * LTX version 3, the file format Litestream 0.5 keeps in its replicas: page sets of a SQLite
  * database between two transaction ids.
  *
- *   header (100) | page frames, ascending | six zero bytes | page index | index size u64 | trailer (16)
+ *   header (100) | page frames, ascending | six zero bytes | page index | index size u64 | trailer
+ * (16)
  *
  * This header holds the shared types; the parts: crc64.h, encode.h, decode.h, merge.h.
- * Integers are big-endian. Both page forms (block and frame) are read; a writer picks one. Files are
- * always written with flag 2 (no checksum) and zero rolling checksums, as Litestream's compaction
- * needs. Format facts: docs/formats/ltx.md.
+ * Integers are big-endian. Both page forms (block and frame) are read; a writer picks one. Files
+ * are always written with flag 2 (no checksum) and zero rolling checksums, as Litestream's
+ * compaction needs. Format facts: docs/formats/ltx.md.
  */
 #ifndef HF_LTX_LTX_H
 #define HF_LTX_LTX_H

@@ -55,9 +55,17 @@ static const uint64_t sum = 1ull << 63 | 5;
 static void header_rules(void **state)
 {
     (void)state;
-    static const struct hf_ltx_header good = {.flags = 2, .page_size = 4096, .commit = 3,
-        .min_txid = 2, .max_txid = 5, .timestamp_ms = -1, .wal_offset = 32, .wal_size = 4120,
-        .wal_salt1 = 1, .wal_salt2 = 2, .node_id = 9};
+    static const struct hf_ltx_header good = {.flags = 2,
+                                              .page_size = 4096,
+                                              .commit = 3,
+                                              .min_txid = 2,
+                                              .max_txid = 5,
+                                              .timestamp_ms = -1,
+                                              .wal_offset = 32,
+                                              .wal_size = 4120,
+                                              .wal_salt1 = 1,
+                                              .wal_salt2 = 2,
+                                              .node_id = 9};
     static const struct {
         int off, size;
         uint64_t value;
@@ -110,34 +118,41 @@ static void header_rules_between_fields(void **state)
         bool ok;
         const char *why;
     } rows[] = {
-        {{.flags = 0, .page_size = 512, .min_txid = 1, .max_txid = 1}, true,
+        {{.flags = 0, .page_size = 512, .min_txid = 1, .max_txid = 1},
+         true,
          "a checksummed snapshot has no pre-apply"},
         {{.flags = 0, .page_size = 512, .min_txid = 1, .max_txid = 1, .pre_apply = 1ull << 63},
-         false, "a snapshot with pre-apply"},
+         false,
+         "a snapshot with pre-apply"},
         {{.flags = 0, .page_size = 512, .min_txid = 2, .max_txid = 2, .pre_apply = 1ull << 63},
-         true, "a checksummed increment"},
-        {{.flags = 0, .page_size = 512, .min_txid = 2, .max_txid = 2, .pre_apply = 5}, false,
+         true,
+         "a checksummed increment"},
+        {{.flags = 0, .page_size = 512, .min_txid = 2, .max_txid = 2, .pre_apply = 5},
+         false,
          "pre-apply without bit 63"},
-        {{.flags = 2, .page_size = 512, .min_txid = 2, .max_txid = 2, .wal_size = 1}, false,
+        {{.flags = 2, .page_size = 512, .min_txid = 2, .max_txid = 2, .wal_size = 1},
+         false,
          "WAL size without offset"},
-        {{.flags = 2, .page_size = 512, .min_txid = 2, .max_txid = 2, .wal_offset = 32}, true,
+        {{.flags = 2, .page_size = 512, .min_txid = 2, .max_txid = 2, .wal_offset = 32},
+         true,
          "WAL offset without size or salts"},
-        {{.flags = 2, .page_size = 512, .min_txid = 2, .max_txid = 2, .wal_salt2 = 1}, false,
+        {{.flags = 2, .page_size = 512, .min_txid = 2, .max_txid = 2, .wal_salt2 = 1},
+         false,
          "one salt is enough to want an offset"},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         print_message("%s\n", rows[i].why);
         struct hf_err err = HF_ERR_INIT;
-        assert_int_equal(hf_ltx_header_check(&rows[i].h, &err),
-                         rows[i].ok ? HF_OK : HF_E_INVALID);
+        assert_int_equal(hf_ltx_header_check(&rows[i].h, &err), rows[i].ok ? HF_OK : HF_E_INVALID);
     }
 }
 
 static void header_round_trip(void **state)
 {
     (void)state;
-    struct hf_ltx_header in = {0, 1024, 77, 0x1122334455667788, 0x2122334455667788, -5, sum, 4120,
-                               8240, 0xdeadbeef, 0xfeedface, 0x0102030405060708};
+    struct hf_ltx_header in = {
+        0,   1024, 77,   0x1122334455667788, 0x2122334455667788, -5,
+        sum, 4120, 8240, 0xdeadbeef,         0xfeedface,         0x0102030405060708};
     struct hf_ltx_header out;
     uint8_t raw[HF_LTX_HEADER_SIZE];
     hf_ltx_header_pack(&in, raw);
@@ -161,7 +176,7 @@ static void lock_page(void **state)
     (void)state;
     static const struct {
         uint32_t size, page;
-    } rows[] = {{512, 2097153}, {1024, 1048577}, {2048, 524289},  {4096, 262145},
+    } rows[] = {{512, 2097153}, {1024, 1048577}, {2048, 524289}, {4096, 262145},
                 {8192, 131073}, {16384, 65537},  {32768, 32769}, {65536, 16385}};
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         assert_int_equal(hf_lock_page(rows[i].size), rows[i].page);

@@ -1,10 +1,10 @@
 /*
- * A binary heap over the inputs, ordered by current page number, then newest input first: the top is
- * always the next page in its newest form, and older images of it come to the top right after it.
- * They are read (every byte of every input is verified) and dropped.
+ * A binary heap over the inputs, ordered by current page number, then newest input first: the top
+ * is always the next page in its newest form, and older images of it come to the top right after
+ * it. They are read (every byte of every input is verified) and dropped.
  *
- * An input is moved on only when the next page is asked for, so the page handed out stays valid that
- * long. Pages beyond the final commit are drained the same way.
+ * An input is moved on only when the next page is asked for, so the page handed out stays valid
+ * that long. Pages beyond the final commit are drained the same way.
  */
 #include "ltx/merge.h"
 
@@ -15,7 +15,8 @@
 #define MERGE_MAGIC 0x4c54586du
 
 enum {
-    READ_AHEAD_ALL = 16 << 20, /* read buffers of all inputs together: a restore stays below 64 MB */
+    READ_AHEAD_ALL =
+        16 << 20, /* read buffers of all inputs together: a restore stays below 64 MB */
     READ_AHEAD_MIN = 16 << 10,
 };
 
@@ -88,15 +89,16 @@ static enum hf_code check_follows(const struct hf_source *sources, const struct 
     const char *newer = name_of(&sources[1]);
     unsigned long long prev_max = a->max_txid, min = b->min_txid, max = b->max_txid;
     if (b->page_size != a->page_size)
-        return hf_err_set(err, HF_E_CORRUPT, "%s: byte 8: page size %u, but %u in %s",
-                          newer, b->page_size, a->page_size, older);
+        return hf_err_set(err, HF_E_CORRUPT, "%s: byte 8: page size %u, but %u in %s", newer,
+                          b->page_size, a->page_size, older);
     if (min - 1 > prev_max)
-        return hf_err_set(err, HF_E_CORRUPT, "%s: byte 16: begins at TXID %llx, but %s ends at %llx",
-                          newer, min, older, prev_max);
+        return hf_err_set(err, HF_E_CORRUPT,
+                          "%s: byte 16: begins at TXID %llx, but %s ends at %llx", newer, min,
+                          older, prev_max);
     if (max <= prev_max)
         return hf_err_set(err, HF_E_CORRUPT,
-                          "%s: byte 24: ends at TXID %llx, which %s (to %llx) already holds",
-                          newer, max, older, prev_max);
+                          "%s: byte 24: ends at TXID %llx, which %s (to %llx) already holds", newer,
+                          max, older, prev_max);
     return HF_OK;
 }
 
@@ -112,8 +114,8 @@ static enum hf_code open_inputs(struct hf_ltx_merge *m, const struct hf_source *
         HF_TRY(hf_ltx_decoder_new_sized(sources[i], read_ahead, &m->inputs[i].decoder, err));
         const struct hf_ltx_header *h = hf_ltx_decoder_header(m->inputs[i].decoder);
         if (i > 0)
-            HF_TRY(check_follows(&sources[i - 1],
-                                 hf_ltx_decoder_header(m->inputs[i - 1].decoder), h, err));
+            HF_TRY(check_follows(&sources[i - 1], hf_ltx_decoder_header(m->inputs[i - 1].decoder),
+                                 h, err));
     }
     const struct hf_ltx_header *first = hf_ltx_decoder_header(m->inputs[0].decoder);
     const struct hf_ltx_header *last = hf_ltx_decoder_header(m->inputs[m->n_inputs - 1].decoder);
@@ -188,8 +190,7 @@ static enum hf_code next(struct hf_ltx_merge *m, struct hf_ltx_page *page, struc
     return HF_OK;
 }
 
-enum hf_code hf_ltx_merge_next(struct hf_ltx_merge *m, struct hf_ltx_page *page,
-                               struct hf_err *err)
+enum hf_code hf_ltx_merge_next(struct hf_ltx_merge *m, struct hf_ltx_page *page, struct hf_err *err)
 {
     hf_assert_magic(m, MERGE_MAGIC);
     hf_assert(page != NULL);

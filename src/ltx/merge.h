@@ -3,8 +3,8 @@
  * last commit dropped. What compaction, snapshots and restore run on.
  *
  * Inputs are given oldest first and must be contiguous (next.min <= prev.max + 1, next.max >
- * prev.max) and of one page size, otherwise HF_E_CORRUPT. Every input is verified to its end. A heap
- * over the inputs' current pages; memory = one decoder an input. One thread.
+ * prev.max) and of one page size, otherwise HF_E_CORRUPT. Every input is verified to its end. A
+ * heap over the inputs' current pages; memory = one decoder an input. One thread.
  */
 #ifndef HF_LTX_MERGE_H
 #define HF_LTX_MERGE_H

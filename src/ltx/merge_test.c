@@ -25,7 +25,8 @@ static struct kit_mem make(const struct spec *s, uint32_t version)
 {
     struct hf_ltx_header h = kit_header(SIZE, s->commit, s->min, s->max);
     /* both forms, mixed in one merge */
-    return kit_file(&h, version % 2 == 0 ? HF_LTX_FORM_BLOCK : HF_LTX_FORM_FRAME, s->pages, version);
+    return kit_file(&h, version % 2 == 0 ? HF_LTX_FORM_BLOCK : HF_LTX_FORM_FRAME, s->pages,
+                    version);
 }
 
 /* Inputs of a row are versions 0, 1, 2...; want[i] is page want[i].pgno in that version. */
@@ -42,15 +43,23 @@ static void sequences(void **state)
     } rows[] = {
         {{{1, 1, 3, {1, 2, 3}}}, 1, {{1, 0}, {2, 0}, {3, 0}}, "one input passes through"},
         {{{1, 1, 3, {1, 2, 3}}, {2, 2, 3, {2}}}, 2, {{1, 0}, {2, 1}, {3, 0}}, "newer page wins"},
-        {{{1, 2, 2, {1, 2}}, {1, 3, 3, {1, 2, 3}}}, 2, {{1, 1}, {2, 1}, {3, 1}},
+        {{{1, 2, 2, {1, 2}}, {1, 3, 3, {1, 2, 3}}},
+         2,
+         {{1, 1}, {2, 1}, {3, 1}},
          "overlap 1-2 then 1-3 is normal in a Litestream plan"},
         {{{1, 2, 2, {1, 2}}, {2, 3, 3, {3}}}, 2, {{1, 0}, {2, 0}, {3, 1}}, "growth"},
         {{{1, 1, 4, {1, 2, 3, 4}}, {2, 2, 2, {1}}}, 2, {{1, 1}, {2, 0}}, "shrinking drops pages"},
-        {{{1, 1, 4, {1, 2, 3, 4}}, {2, 2, 1, {0}}, {3, 3, 3, {2, 3}}}, 3,
-         {{1, 0}, {2, 2}, {3, 2}}, "shrunk, then grown again: the new images"},
-        {{{1, 1, 2, {1, 2}}, {2, 2, 2, {2}}, {3, 3, 2, {2}}, {4, 4, 2, {1}}}, 4,
-         {{1, 3}, {2, 2}}, "the same page in several inputs: the newest"},
-        {{{5, 5, 9, {2, 7}}, {6, 6, 9, {3, 9}}}, 2, {{2, 0}, {3, 1}, {7, 0}, {9, 1}},
+        {{{1, 1, 4, {1, 2, 3, 4}}, {2, 2, 1, {0}}, {3, 3, 3, {2, 3}}},
+         3,
+         {{1, 0}, {2, 2}, {3, 2}},
+         "shrunk, then grown again: the new images"},
+        {{{1, 1, 2, {1, 2}}, {2, 2, 2, {2}}, {3, 3, 2, {2}}, {4, 4, 2, {1}}},
+         4,
+         {{1, 3}, {2, 2}},
+         "the same page in several inputs: the newest"},
+        {{{5, 5, 9, {2, 7}}, {6, 6, 9, {3, 9}}},
+         2,
+         {{2, 0}, {3, 1}, {7, 0}, {9, 1}},
          "increments only need not be complete"},
         {{{5, 5, 9, {0}}, {6, 6, 9, {0}}}, 2, {{0, 0}}, "inputs without pages"},
     };
@@ -204,8 +213,8 @@ static void over_the_lock_page(void **state)
                          HF_OK);
         for (uint32_t p = 1; p <= commits[i]; p++) {
             if (p != 16385)
-                assert_int_equal(
-                    hf_ltx_encoder_page_lz4(e, p, zeros, block.data, block.len, NULL), HF_OK);
+                assert_int_equal(hf_ltx_encoder_page_lz4(e, p, zeros, block.data, block.len, NULL),
+                                 HF_OK);
         }
         assert_int_equal(hf_ltx_encoder_finish(e, NULL, NULL, NULL), HF_OK);
         hf_ltx_encoder_free(e);
@@ -259,9 +268,12 @@ static void damage_anywhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sequences),          cmocka_unit_test(refused),
-        cmocka_unit_test(page_sizes_must_agree), cmocka_unit_test(many_inputs),
-        cmocka_unit_test(over_the_lock_page), cmocka_unit_test(damage_anywhere),
+        cmocka_unit_test(sequences),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(page_sizes_must_agree),
+        cmocka_unit_test(many_inputs),
+        cmocka_unit_test(over_the_lock_page),
+        cmocka_unit_test(damage_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

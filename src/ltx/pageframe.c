@@ -92,6 +92,7 @@ const char *hf_pageframe_parse(const uint8_t *p, struct hf_pageframe *out)
 
 void hf_pageframe_header_put(uint8_t out[HF_PAGEFRAME_HEADER_MIN])
 {
-    static const uint8_t bytes[HF_PAGEFRAME_HEADER_MIN] = {0x04, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7};
+    static const uint8_t bytes[HF_PAGEFRAME_HEADER_MIN] = {0x04, 0x22, 0x4d, 0x18,
+                                                           0x64, 0x40, 0xa7};
     memcpy(out, bytes, sizeof(bytes));
 }

@@ -2,11 +2,12 @@
  * The LZ4 frame around one page, as the frame form of LTX stores it: header parsing and writing,
  * and the xxHash32 that guards it. Used by encode.c and decode.c only. Pure, any thread.
  *
- *   04 22 4d 18 | FLG BD [content size u64] HC | { block size u32, block [, sum] } … | 0 u32 | [sum]
+ *   04 22 4d 18 | FLG BD [content size u64] HC | { block size u32, block [, sum] } … | 0 u32 |
+ * [sum]
  *
  * Everything is little-endian. Source: the "LZ4 Frame Format Description" 1.6 and the "xxHash fast
- * digest algorithm" specification. Written by hand rather than with LZ4F because a merge wants the raw block
- * inside, and because LZ4F copies through buffers of its own.
+ * digest algorithm" specification. Written by hand rather than with LZ4F because a merge wants the
+ * raw block inside, and because LZ4F copies through buffers of its own.
  */
 #ifndef HF_LTX_PAGEFRAME_H
 #define HF_LTX_PAGEFRAME_H

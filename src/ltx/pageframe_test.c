@@ -36,15 +36,16 @@ static void headers_of_liblz4(void **state)
     (void)state;
     unsigned unnoticed = 0;
     for (unsigned bits = 0; bits < 16; bits++) {
-        LZ4F_preferences_t prefs = {.frameInfo = {
-            .blockSizeID = LZ4F_max64KB,
-            .blockMode = (bits & 1) != 0 ? LZ4F_blockIndependent : LZ4F_blockLinked,
-            .contentChecksumFlag = (bits & 2) != 0 ? LZ4F_contentChecksumEnabled
-                                                   : LZ4F_noContentChecksum,
-            .blockChecksumFlag = (bits & 4) != 0 ? LZ4F_blockChecksumEnabled
-                                                 : LZ4F_noBlockChecksum,
-            .contentSize = (bits & 8) != 0 ? 0x123456789aull : 0,
-        }};
+        LZ4F_preferences_t prefs = {
+            .frameInfo = {
+                .blockSizeID = LZ4F_max64KB,
+                .blockMode = (bits & 1) != 0 ? LZ4F_blockIndependent : LZ4F_blockLinked,
+                .contentChecksumFlag =
+                    (bits & 2) != 0 ? LZ4F_contentChecksumEnabled : LZ4F_noContentChecksum,
+                .blockChecksumFlag =
+                    (bits & 4) != 0 ? LZ4F_blockChecksumEnabled : LZ4F_noBlockChecksum,
+                .contentSize = (bits & 8) != 0 ? 0x123456789aull : 0,
+            }};
         LZ4F_cctx *ctx = NULL;
         uint8_t out[LZ4F_HEADER_SIZE_MAX];
         assert_false(LZ4F_isError(LZ4F_createCompressionContext(&ctx, LZ4F_VERSION)));

@@ -29,7 +29,8 @@ struct kit_mem {
     size_t fail_after;
 };
 
-static inline enum hf_code kit_write(void *arg, const void *data, size_t len, struct hf_err *err)
+HF_MUST static inline enum hf_code kit_write(void *arg, const void *data, size_t len,
+                                             struct hf_err *err)
 {
     struct kit_mem *m = arg;
     if (len == 0)
@@ -45,8 +46,8 @@ static inline enum hf_code kit_write(void *arg, const void *data, size_t len, st
     return HF_OK;
 }
 
-static inline enum hf_code kit_read(void *arg, void *buf, size_t cap, size_t *got,
-                                    struct hf_err *err)
+HF_MUST static inline enum hf_code kit_read(void *arg, void *buf, size_t cap, size_t *got,
+                                            struct hf_err *err)
 {
     struct kit_mem *m = arg;
     size_t n = m->len - m->pos < cap ? m->len - m->pos : cap;
@@ -180,8 +181,8 @@ static inline void kit_craft_page(struct kit_craft *c, uint32_t pgno, uint16_t f
     uint8_t entry[64];
     uint8_t head[10];
     size_t head_len = flags == 1 ? 10 : 6;
-    size_t n = hf_ltx_index_entry_put(entry, pgno, c->file.len,
-                                      (uint32_t)(head_len + payload->len));
+    size_t n =
+        hf_ltx_index_entry_put(entry, pgno, c->file.len, (uint32_t)(head_len + payload->len));
     kit_append(&c->index, entry, n);
     hf_put_be32(head, pgno);
     hf_put_be16(head + 4, flags);
