@@ -22,7 +22,7 @@ LIBRARY = {
 STANDARD = set("""assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h
 math.h setjmp.h signal.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdlib.h
 stdnoreturn.h string.h tgmath.h threads.h time.h uchar.h wchar.h wctype.h
-dirent.h dlfcn.h fcntl.h fnmatch.h getopt.h glob.h grp.h libgen.h netdb.h poll.h pthread.h pwd.h regex.h
+dirent.h dlfcn.h ftw.h fcntl.h fnmatch.h getopt.h glob.h grp.h libgen.h netdb.h poll.h pthread.h pwd.h regex.h
 sched.h semaphore.h spawn.h strings.h syslog.h termios.h unistd.h utime.h
 arpa/inet.h netinet/in.h netinet/tcp.h sys/file.h sys/ioctl.h sys/mman.h sys/param.h sys/random.h
 sys/resource.h sys/select.h sys/socket.h sys/stat.h sys/statvfs.h sys/time.h sys/times.h sys/types.h
