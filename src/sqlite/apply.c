@@ -134,16 +134,22 @@ static enum hf_code index_frame(struct hf_apply *a, uint32_t frame, uint32_t pgn
     return HF_OK;
 }
 
-/* Writes the batch behind the last frame; commit: 0, or it ends the transaction. */
-static enum hf_code flush(struct hf_apply *a, uint32_t commit, struct hf_err *err)
+/* Packs the frames of the batch and goes on with the checksum; commit: 0, or the last one ends the
+ * transaction. */
+static void seal_batch(struct hf_apply *a, uint32_t commit)
 {
     size_t size = frame_size(a);
-    uint32_t cksum[2] = {a->cksum[0], a->cksum[1]};
     for (uint32_t i = 0; i < a->batch_len; i++) {
         uint8_t *f = a->batch + i * size;
         uint32_t last = i + 1 == a->batch_len ? commit : 0;
-        hf_wal_frame_build(&a->log, hf_be32(f), last, f + HF_WAL_FRAME_HEADER_SIZE, cksum, f);
+        hf_wal_frame_build(&a->log, hf_be32(f), last, f + HF_WAL_FRAME_HEADER_SIZE, a->cksum, f);
     }
+}
+
+/* Writes the packed batch behind the last frame. After a failure only abort may follow. */
+static enum hf_code write_batch(struct hf_apply *a, struct hf_err *err)
+{
+    size_t size = frame_size(a);
     hf_apply_step(a, "frames");
     HF_TRY(hf_file_write_at(&a->wal, a->batch, a->batch_len * size,
                             hf_wal_frame_offset(a->page_size, a->frames + 1), err));
@@ -155,9 +161,13 @@ static enum hf_code flush(struct hf_apply *a, uint32_t commit, struct hf_err *er
     }
     a->frames += a->batch_len;
     a->batch_len = 0;
-    a->cksum[0] = cksum[0];
-    a->cksum[1] = cksum[1];
     return HF_OK;
+}
+
+static enum hf_code flush(struct hf_apply *a, struct hf_err *err)
+{
+    seal_batch(a, 0);
+    return write_batch(a, err);
 }
 
 enum hf_code hf_apply_page(struct hf_apply *a, uint32_t pgno, const void *data, struct hf_err *err)
@@ -168,7 +178,7 @@ enum hf_code hf_apply_page(struct hf_apply *a, uint32_t pgno, const void *data, 
         return hf_err_set(err, HF_E_INVALID, "%s: page %u in a transaction that leaves %u pages",
                           a->path, (unsigned)pgno, (unsigned)a->commit);
     if (a->batch_len == a->batch_cap)
-        HF_TRY(flush(a, 0, err));
+        HF_TRY(flush(a, err));
     uint8_t *f = a->batch + a->batch_len * frame_size(a);
     hf_put_be32(f, pgno);
     memcpy(f + HF_WAL_FRAME_HEADER_SIZE, data, a->page_size);
@@ -184,13 +194,14 @@ enum hf_code hf_apply_page(struct hf_apply *a, uint32_t pgno, const void *data, 
 static struct hf_walindex next_header(const struct hf_apply *a)
 {
     struct hf_walindex h = a->last;
-    if (a->frames == a->last.max_frame)
+    uint32_t frames = a->frames + a->batch_len;
+    if (frames == a->last.max_frame)
         return h;
     h.change++;
     h.is_init = true;
     h.is_big_endian = a->log.is_big_endian;
     h.page_size = a->page_size;
-    h.max_frame = a->frames;
+    h.max_frame = frames;
     h.pages = a->commit;
     h.frame_cksum[0] = a->cksum[0];
     h.frame_cksum[1] = a->cksum[1];
@@ -208,16 +219,14 @@ struct hf_apply_mark hf_apply_mark_of(const struct hf_walindex *h)
     };
 }
 
-enum hf_code hf_apply_prepare(struct hf_apply *a, struct hf_apply_mark *mark, struct hf_err *err)
+void hf_apply_prepare(struct hf_apply *a, struct hf_apply_mark *mark)
 {
     hf_assert_magic(a, HF_APPLY_MAGIC);
     hf_assert(a->state == HF_APPLY_OPEN);
-    if (a->batch_len > 0)
-        HF_TRY(flush(a, a->commit, err));
+    seal_batch(a, a->commit);
     a->state = HF_APPLY_PREPARED;
     struct hf_walindex h = next_header(a);
-    *mark = hf_apply_mark_of(&h);
-    return HF_OK;
+    *mark = h.max_frame != a->last.max_frame ? hf_apply_mark_of(&h) : a->kept;
 }
 
 static void publish(struct hf_apply *a, const struct hf_walindex *h)
@@ -236,10 +245,11 @@ enum hf_code hf_apply_commit(struct hf_apply *a, struct hf_err *err)
     struct hf_apply_mark mark;
     hf_assert_magic(a, HF_APPLY_MAGIC);
     if (a->state == HF_APPLY_OPEN)
-        HF_TRY(hf_apply_prepare(a, &mark, err));
+        hf_apply_prepare(a, &mark);
     hf_assert(a->state == HF_APPLY_PREPARED);
-    if (a->frames != a->last.max_frame) {
-        struct hf_walindex h = next_header(a);
+    struct hf_walindex h = next_header(a);
+    if (h.max_frame != a->last.max_frame) {
+        HF_TRY(write_batch(a, err));
         hf_assert(h.max_frame > a->last.max_frame);
         publish(a, &h);
         a->last = h;
@@ -255,9 +265,9 @@ void hf_apply_abort(struct hf_apply *a)
     hf_assert_magic(a, HF_APPLY_MAGIC);
     if (a->state == HF_APPLY_IDLE)
         return;
-    /* A commit frame may be in the file: a recovery must not find it. */
+    /* A commit frame may be in the file (commit failed half-way): a recovery must not find it. */
     static const uint8_t zero[HF_WAL_FRAME_HEADER_SIZE];
-    if (a->state == HF_APPLY_PREPARED && a->frames != a->last.max_frame)
+    if (a->state == HF_APPLY_PREPARED && a->frames + a->batch_len != a->last.max_frame)
         (void)!hf_file_write_at(&a->wal, zero, sizeof(zero),
                                 hf_wal_frame_offset(a->page_size, a->first_frame), NULL);
     hf_apply_leave(a);

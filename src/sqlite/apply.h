@@ -5,10 +5,10 @@
  *
  *   hf_apply_open → { hf_apply_begin → hf_apply_page … → hf_apply_commit } … → hf_apply_close
  *
- * What is held: SHARED on the main file all the time (so nobody's last close deletes the log), WRITE
- * from begin to commit or abort, no read slot. Frames go to the log as they come and their page
- * numbers into the index; nobody sees them until commit publishes the index header. So memory is
- * one batch of frames, whatever the size of a transaction, and a kill between any two steps
+ * What is held: SHARED on the main file all the time (so nobody's last close deletes the log),
+ * WRITE from begin to commit or abort, no read slot. Frames go to the log as they come and their
+ * page numbers into the index; nobody sees them until commit publishes the index header. So memory
+ * is one batch of frames, whatever the size of a transaction, and a kill between any two steps
  * leaves the last published transaction: what lies beyond it is overwritten by the next writer.
  *
  * Nobody else may write: every begin compares the index header with what was published last. What
@@ -22,9 +22,9 @@
  * newer ones: fold them into one (replica/follow.h).
  *
  * The main file and its -shm are opened by SQLite's VFS only and are registered with
- * hf_file_guard_add. Recovery and checkpoints use a short-lived SQL connection of this process: locks
- * are kept, SQLite parks its descriptor while ours is open and takes the same one again next time,
- * so a database costs four descriptors (main, parked main, -shm, -wal).
+ * hf_file_guard_add. Recovery and checkpoints use a short-lived SQL connection of this process:
+ * locks are kept, SQLite parks its descriptor while ours is open and takes the same one again next
+ * time, so a database costs four descriptors (main, parked main, -shm, -wal).
  *
  * Blocking (waits for other writers up to HF_APPLY_BUSY_MS, and for fsync in checkpoints). One
  * hf_apply, one thread at a time. Errors: HF_E_BUSY (locked by somebody, try again), HF_E_CONFLICT
@@ -64,8 +64,8 @@ struct hf_apply_info {
     uint64_t wal_bytes; /* length of the log */
 };
 
-/* Opens an existing, non-empty database; a rollback-mode one is converted to WAL mode. HF_E_NOT_FOUND,
- * HF_E_INVALID (empty, not a database), HF_E_BUSY. */
+/* Opens an existing, non-empty database; a rollback-mode one is converted to WAL mode.
+ * HF_E_NOT_FOUND, HF_E_INVALID (empty, not a database), HF_E_BUSY. */
 HF_MUST enum hf_code hf_apply_open(const char *path, struct hf_apply **out, struct hf_err *err);
 /* Drops a transaction that is open, all locks and descriptors. NULL is allowed. */
 void hf_apply_close(struct hf_apply *a);
@@ -83,11 +83,11 @@ HF_MUST enum hf_code hf_apply_begin(struct hf_apply *a, uint32_t page_size, uint
  * the two format bytes (18, 19) are set to WAL. */
 HF_MUST enum hf_code hf_apply_page(struct hf_apply *a, uint32_t pgno, const void *data,
                                    struct hf_err *err);
-/* Writes the last frames, but does not publish. *mark: how the index will look after commit (the
- * present one for a transaction without pages). For a caller that notes it before. Optional; then
- * only commit or abort may follow. */
-HF_MUST enum hf_code hf_apply_prepare(struct hf_apply *a, struct hf_apply_mark *mark,
-                                      struct hf_err *err);
+/* Seals the transaction before its last frames are written: *mark is how the index will look after
+ * commit (the present one for a transaction without pages). For a caller that notes it before: from
+ * the start of commit on a recovery may find the transaction. Optional; then only commit or abort
+ * may follow. */
+void hf_apply_prepare(struct hf_apply *a, struct hf_apply_mark *mark);
 /* Publishes; readers that begin from here on see the transaction. On failure the transaction is
  * still open: abort it. A transaction without pages is no commit at all. */
 HF_MUST enum hf_code hf_apply_commit(struct hf_apply *a, struct hf_err *err);
@@ -104,9 +104,11 @@ struct hf_apply_ckpt {
 };
 
 /* Between transactions: copies back what readers allow (PASSIVE, with fsync); if that is everything
- * and no reader uses the log, restarts it. Somebody in the way is no error: see ckpt, try later. */
-HF_MUST enum hf_code hf_apply_checkpoint(struct hf_apply *a, struct hf_apply_ckpt *ckpt,
-                                         struct hf_err *err);
+ * and no reader uses the log, restarts it. Somebody in the way is no error: it is tried again for
+ * wait_ms (0 = once), then see ckpt and come back later. Readers that overlap all the time need a
+ * few ms without a commit to move off the log. */
+HF_MUST enum hf_code hf_apply_checkpoint(struct hf_apply *a, uint64_t wait_ms,
+                                         struct hf_apply_ckpt *ckpt, struct hf_err *err);
 
 /* Tests: fn is called before every step that another process could see, with the step's name (to
  * kill the process there, or to let somebody else act). NULL = none. */

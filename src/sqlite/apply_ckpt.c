@@ -6,16 +6,15 @@
  * marks. The other way round a kill in between leaves an empty log of which nBackfill frames count
  * as copied: readers would skip the first frames that are written next.
  *
- * Holding CKPT keeps clear of the defect of SQLite 3.7.0 to 3.51.2 in which a checkpoint that begins
- * while the log is reset records a wrong nBackfill.
+ * Holding CKPT keeps clear of the defect of SQLite 3.7.0 to 3.51.2 in which a checkpoint that
+ * begins while the log is reset records a wrong nBackfill.
  */
-#include <string.h>
-
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/random.h"
 #include "sqlite/apply_int.h"
 
-enum { RESTART_WAIT_MS = 20 };
+enum { RETRY_US = 500 };
 
 static enum hf_code cut_log(struct hf_apply *a, struct hf_err *err)
 {
@@ -72,7 +71,7 @@ static enum hf_code restart_without_readers(struct hf_apply *a, const struct hf_
 static enum hf_code restart(struct hf_apply *a, bool *is_restarted, struct hf_err *err)
 {
     struct hf_walindex h;
-    HF_TRY(hf_apply_enter(a, RESTART_WAIT_MS, &h, err));
+    HF_TRY(hf_apply_enter(a, 0, &h, err));
     enum hf_code rc = hf_apply_lock(a, HF_WAL_LOCK_CKPT, 1, true, err);
     if (rc == HF_OK) {
         rc = restart_without_readers(a, &h, is_restarted, err);
@@ -82,23 +81,50 @@ static enum hf_code restart(struct hf_apply *a, bool *is_restarted, struct hf_er
     return rc;
 }
 
-enum hf_code hf_apply_checkpoint(struct hf_apply *a, struct hf_apply_ckpt *ckpt, struct hf_err *err)
+/* Tries until the log is restarted or the deadline is over; somebody in the way is no error. */
+static enum hf_code try_restart(struct hf_apply *a, uint64_t deadline, bool *is_restarted,
+                                struct hf_err *err)
+{
+    for (;;) {
+        enum hf_code rc = restart(a, is_restarted, err);
+        if (rc != HF_OK && rc != HF_E_BUSY)
+            return rc;
+        if (rc == HF_OK || hf_clock_mono_ms() >= deadline)
+            return HF_OK;
+        hf_clock_sleep_us(RETRY_US);
+    }
+}
+
+static enum hf_code copy_back(struct hf_apply *a, uint64_t deadline, bool *is_complete,
+                              struct hf_err *err)
+{
+    for (;;) {
+        hf_apply_step(a, "checkpoint");
+        HF_TRY(hf_apply_sql(a, HF_APPLY_SQL_PASSIVE, is_complete, err));
+        if (*is_complete || hf_clock_mono_ms() >= deadline)
+            break;
+        hf_clock_sleep_us(RETRY_US);
+    }
+    hf_apply_step(a, "checkpointed");
+    if (!*is_complete)
+        return HF_OK;
+    /* Somebody else, who does not sync, may have copied all of it before. */
+    int rc = a->file->pMethods->xSync(a->file, SQLITE_SYNC_FULL);
+    return rc == SQLITE_OK ? HF_OK : hf_apply_sqlite_err(err, a, rc, "sync");
+}
+
+enum hf_code hf_apply_checkpoint(struct hf_apply *a, uint64_t wait_ms, struct hf_apply_ckpt *ckpt,
+                                 struct hf_err *err)
 {
     hf_assert_magic(a, HF_APPLY_MAGIC);
     hf_assert(a->state == HF_APPLY_IDLE);
+    uint64_t deadline = hf_clock_mono_ms() + wait_ms;
     struct hf_apply_ckpt out = {false, false};
-    hf_apply_step(a, "checkpoint");
-    HF_TRY(hf_apply_sql(a, HF_APPLY_SQL_PASSIVE, &out.is_complete, err));
-    hf_apply_step(a, "checkpointed");
-    if (out.is_complete) {
-        /* Somebody else, who does not sync, may have copied all of it before. */
-        int rc = a->file->pMethods->xSync(a->file, SQLITE_SYNC_FULL);
-        if (rc != SQLITE_OK)
-            return hf_apply_sqlite_err(err, a, rc, "sync");
-        enum hf_code code = restart(a, &out.is_restarted, err);
-        if (code != HF_OK && code != HF_E_BUSY)
-            return code;
-    }
+    enum hf_code rc = copy_back(a, deadline, &out.is_complete, err);
+    if (rc == HF_OK && out.is_complete)
+        rc = try_restart(a, deadline, &out.is_restarted, err);
+    if (rc != HF_OK && rc != HF_E_BUSY)
+        return rc;
     hf_err_reset(err);
     *ckpt = out;
     return HF_OK;

@@ -1,6 +1,7 @@
 /*
  * The inside of apply: the open database and its locks (apply_db.c), transactions (apply.c),
- * checkpoints and restarting the log (apply_ckpt.c). Only these three files and the tests include it.
+ * checkpoints and restarting the log (apply_ckpt.c). Only these three files and the tests include
+ * it.
  */
 #ifndef HF_SQLITE_APPLY_INT_H
 #define HF_SQLITE_APPLY_INT_H
@@ -58,7 +59,8 @@ void hf_apply_unlock(struct hf_apply *a, int lock, int n, bool exclusive);
 HF_MUST enum hf_code hf_apply_map(struct hf_apply *a, uint32_t block, bool extend,
                                   volatile void **out, struct hf_err *err);
 /* Takes WRITE, waiting up to wait_ms, and reads the index header, letting SQLite recover it if its
- * writer died; checks that nobody else wrote. h is what is in force. On failure WRITE is not held. */
+ * writer died; checks that nobody else wrote. h is what is in force. On failure WRITE is not held.
+ */
 HF_MUST enum hf_code hf_apply_enter(struct hf_apply *a, uint64_t wait_ms, struct hf_walindex *h,
                                     struct hf_err *err);
 void hf_apply_leave(struct hf_apply *a);
