@@ -15,7 +15,7 @@ import tempfile
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"\n]+)"', re.M)
 OTHER_SYSTEM = re.compile(r"_(darwin|mac|kqueue|bsd)\.c$")
-FORMAT_MAJOR = 14
+MAJOR = 14     # Debian 12
 
 
 class Clang:
@@ -138,10 +138,15 @@ class Clang:
             return []
         return [(path, 1, "unbuilt", "in no target of a meson.build")]
 
+    def is_here(self, tool):
+        """Other versions format otherwise and warn of other things: they would only confuse."""
+        if shutil.which(tool) and "version %d." % MAJOR in self.run([tool, "--version"])[1]:
+            return True
+        print("lint: %s %d is not here: not looked at" % (tool, MAJOR))
+        return False
+
     def format(self, paths):
-        rc, out = self.run(["clang-format", "--version"])
-        if "version %d." % FORMAT_MAJOR not in out:
-            print("lint: clang-format %d is not here: formats not looked at" % FORMAT_MAJOR)
+        if not self.is_here("clang-format"):
             return []
 
         def look(path):
@@ -161,5 +166,6 @@ class Clang:
         c = [p for p in src if p.endswith(".c")]
         for p in c:
             bad += self.unbuilt(p)
-        bad += self.each(self.tidy, [p for p in c if not OTHER_SYSTEM.search(p)])
+        if self.is_here("clang-tidy"):
+            bad += self.each(self.tidy, [p for p in c if not OTHER_SYSTEM.search(p)])
         return bad
