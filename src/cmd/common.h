@@ -1,0 +1,37 @@
+/*
+ * What several commands share: the flags that find a configuration, loading it, logging set-up.
+ */
+#ifndef HF_CMD_COMMON_H
+#define HF_CMD_COMMON_H
+
+#include "cmd/command.h"
+#include "config/config.h"
+
+struct hf_config_flags {
+    const char *path;
+    bool no_expand_env;
+};
+
+/* Two rows for a command's flag table; member is the struct hf_config_flags in its options type. */
+#define HF_CONFIG_FLAGS(type, member)                                                              \
+    {.name = "config", .kind = HF_FLAG_STRING, .offset = offsetof(type, member.path),              \
+     .value = "FILE",                                                                              \
+     .doc = "Configuration file. Without it: HOLDFAST_CONFIG, LITESTREAM_CONFIG, "                 \
+            "/etc/holdfast.yml, /etc/litestream.yml."},                                            \
+    {.name = "no-expand-env", .kind = HF_FLAG_BOOL,                                                \
+     .offset = offsetof(type, member.no_expand_env),                                               \
+     .doc = "Leave $VAR in the configuration as it stands."}
+
+/* Loads the configuration and finds the databases of its directories; prints warnings to stderr. */
+HF_MUST enum hf_code hf_cmd_load_config(const struct hf_config_flags *flags,
+                                        struct hf_config **out, struct hf_err *err);
+/* "holdfast: warning: FILE:LINE:COL KEY: TEXT" for each, to stderr. */
+void hf_cmd_print_warnings(const struct hf_config *cfg);
+/* Level: flag (may be NULL), else LOG_LEVEL, else the configuration's. HF_E_INVALID for a word that
+ * is no level. */
+HF_MUST enum hf_code hf_cmd_setup_log(const struct hf_config *cfg, const char *level_flag,
+                                      struct hf_err *err);
+/* "holdfast NAME: text" and, if there is one, a line with the hint, to stderr. */
+void hf_cmd_print_error(const char *name, const struct hf_err *err);
+
+#endif

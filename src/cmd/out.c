@@ -1,0 +1,201 @@
+#include "cmd/out.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum { DRAW_EVERY_MS = 100, GAP = 2 };
+
+enum hf_code hf_out_write(const char *data, size_t len, struct hf_err *err)
+{
+    while (len > 0) {
+        ssize_t n = write(STDOUT_FILENO, data, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return hf_err_sys(err, errno, "write to standard output");
+        data += n;
+        len -= (size_t)n;
+    }
+    return HF_OK;
+}
+
+enum hf_code hf_out_print(struct hf_err *err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    hf_assert(n >= 0);
+    HF_AUTO_FREE char *text = hf_malloc((size_t)n + 1);
+    va_start(ap, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    return hf_out_write(text, (size_t)n, err);
+}
+
+void hf_out_json_begin(struct hf_out_json *o, const char *schema)
+{
+    hf_buf_init(&o->buf, HF_OUT_MAX);
+    hf_json_init(&o->j, &o->buf, true);
+    hf_json_object_begin(&o->j);
+    hf_json_kstr(&o->j, "schema", schema);
+}
+
+enum hf_code hf_out_json_end(struct hf_out_json *o, struct hf_err *err)
+{
+    hf_json_object_end(&o->j);
+    enum hf_code rc = hf_json_end(&o->j, err);
+    if (rc == HF_OK)
+        rc = hf_out_write((const char *)o->buf.data, o->buf.len, err);
+    if (rc == HF_OK)
+        rc = hf_out_write("\n", 1, err);
+    hf_buf_deinit(&o->buf);
+    return rc;
+}
+
+void hf_table_init(struct hf_table *t, size_t n_columns)
+{
+    hf_assert(n_columns > 0);
+    *t = (struct hf_table){.arena = hf_arena_new(4096), .n_columns = n_columns};
+}
+
+void hf_table_deinit(struct hf_table *t)
+{
+    hf_arena_free(t->arena);
+    hf_free(t->cells);
+    *t = (struct hf_table){0};
+}
+
+void hf_table_cell(struct hf_table *t, const char *text)
+{
+    char *copy = hf_arena_strdup(t->arena, text == NULL ? "" : text);
+    for (char *c = copy; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    }
+    if (t->n_cells == t->cap) {
+        t->cap = t->cap == 0 ? 64 : t->cap * 2;
+        t->cells = hf_realloc(t->cells, t->cap, sizeof(char *));
+    }
+    t->cells[t->n_cells++] = copy;
+}
+
+void hf_table_cellf(struct hf_table *t, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    hf_table_cell(t, text);
+}
+
+/* Columns on a screen: UTF-8 continuation bytes take none. */
+static size_t width_of(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static enum hf_code put_row(const struct hf_table *t, size_t row, const size_t *widths,
+                            struct hf_buf *out, struct hf_err *err)
+{
+    for (size_t c = 0; c < t->n_columns; c++) {
+        const char *text = t->cells[row * t->n_columns + c];
+        bool is_last = c + 1 == t->n_columns;
+        int pad = is_last ? 0 : (int)(widths[c] - width_of(text)) + GAP;
+        HF_TRY(hf_buf_appendf(out, err, "%s%*s%s", text, pad, "", is_last ? "\n" : ""));
+    }
+    return HF_OK;
+}
+
+enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err)
+{
+    struct hf_buf out;
+    enum hf_code rc = HF_OK;
+    size_t *widths = hf_arena_alloc(t->arena, t->n_columns, sizeof(*widths));
+    hf_assert(t->n_cells % t->n_columns == 0);
+    for (size_t i = 0; i < t->n_cells; i++) {
+        size_t w = width_of(t->cells[i]);
+        if (w > widths[i % t->n_columns])
+            widths[i % t->n_columns] = w;
+    }
+    hf_buf_init(&out, HF_OUT_MAX);
+    for (size_t row = 0; rc == HF_OK && row < t->n_cells / t->n_columns; row++)
+        rc = put_row(t, row, widths, &out, err);
+    if (rc == HF_OK && out.len > 0)
+        rc = hf_out_write((const char *)out.data, out.len, err);
+    hf_buf_deinit(&out);
+    return rc;
+}
+
+bool hf_out_is_terminal(int fd)
+{
+    const char *term = getenv("TERM");
+    return isatty(fd) && (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+bool hf_out_has_color(int fd)
+{
+    const char *off = getenv("NO_COLOR");
+    return (off == NULL || off[0] == '\0') && hf_out_is_terminal(fd);
+}
+
+void hf_size_format(uint64_t bytes, char out[HF_SIZE_TEXT])
+{
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB", "PB"};
+    double v = (double)bytes;
+    size_t u = 0;
+    while (v >= 1024 && u + 1 < HF_ARRAY_LEN(units)) {
+        v /= 1024;
+        u++;
+    }
+    snprintf(out, HF_SIZE_TEXT, u == 0 || v >= 100 ? "%.0f %s" : "%.1f %s", v, units[u]);
+}
+
+void hf_progress_init(struct hf_progress *p, const char *label, uint64_t total)
+{
+    *p = (struct hf_progress){.label = label,
+                              .total = total,
+                              .start_ms = hf_clock_mono_ms(),
+                              .is_on = hf_out_is_terminal(STDERR_FILENO)};
+}
+
+void hf_progress_set(struct hf_progress *p, uint64_t done)
+{
+    char now_text[HF_SIZE_TEXT];
+    char total_text[HF_SIZE_TEXT];
+    char rate_text[HF_SIZE_TEXT];
+    uint64_t now = hf_clock_mono_ms();
+    if (!p->is_on || (p->is_drawn && now - p->drawn_ms < DRAW_EVERY_MS))
+        return;
+    uint64_t spent_ms = now - p->start_ms;
+    hf_size_format(done, now_text);
+    hf_size_format(p->total, total_text);
+    hf_size_format(spent_ms == 0 ? 0 : done * 1000 / spent_ms, rate_text);
+    p->drawn_ms = now;
+    p->is_drawn = true;
+    if (p->total == 0)
+        fprintf(stderr, "\r\033[K%s  %s  %s/s", p->label, now_text, rate_text);
+    else
+        fprintf(stderr, "\r\033[K%s  %s of %s  %d %%  %s/s", p->label, now_text, total_text,
+                (int)(done * 100 / p->total), rate_text);
+}
+
+void hf_progress_end(struct hf_progress *p)
+{
+    if (p->is_drawn)
+        fprintf(stderr, "\r\033[K");
+    p->is_drawn = false;
+}
