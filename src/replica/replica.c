@@ -73,6 +73,12 @@ struct hf_store *hf_replica_store(const struct hf_replica *r)
     return r->store;
 }
 
+const char *hf_replica_path(const struct hf_replica *r)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    return r->path;
+}
+
 const char *hf_replica_name(const struct hf_replica *r)
 {
     hf_assert_magic(r, REPLICA_MAGIC);

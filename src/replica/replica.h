@@ -38,6 +38,8 @@ HF_MUST enum hf_code hf_replica_new(struct hf_store *store, const char *path,
                                     struct hf_replica **out, struct hf_err *err);
 void hf_replica_free(struct hf_replica *r);
 struct hf_store *hf_replica_store(const struct hf_replica *r);
+/* The prefix inside the store, without slashes at its ends; "" for the root. */
+const char *hf_replica_path(const struct hf_replica *r);
 /* "file:///backups/app" for messages. */
 const char *hf_replica_name(const struct hf_replica *r);
 
@@ -45,7 +47,7 @@ const char *hf_replica_name(const struct hf_replica *r);
 char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *info);
 
 /* Appends the files of a level with max TXID > after (0 = all), ascending by min then max. Other
- * names are ignored. */
+ * names are ignored. L0 is sought by name (its files hold one TXID each). */
 HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
                                      struct hf_ltx_list *out, struct hf_err *err);
 /* All ten levels. */
@@ -65,7 +67,7 @@ HF_MUST enum hf_code hf_replica_writer_new(struct hf_replica *r, int level,
 struct hf_sink hf_replica_sink(struct hf_store_writer *w);
 
 /* Opens a file of the replica for decoding. The source's name and arg belong to the input;
- * reads are buffered by HF_LIMIT_READ_AHEAD. */
+ * reads go straight to the store, the decoder has the buffer. */
 struct hf_replica_input;
 HF_MUST enum hf_code hf_replica_input_new(struct hf_replica *r, const struct hf_ltx_info *info,
                                           struct hf_replica_input **out, struct hf_err *err);
