@@ -110,6 +110,11 @@ struct hf_apply_ckpt {
 HF_MUST enum hf_code hf_apply_checkpoint(struct hf_apply *a, uint64_t wait_ms,
                                          struct hf_apply_ckpt *ckpt, struct hf_err *err);
 
+/* A restarted log longer than bytes is cut (HF_APPLY_WAL_KEEP at first). 0 before the last
+ * checkpoint of a copy that is let go of: what is left in the file would be copied back again by
+ * the next reader's close, and change the main file. */
+void hf_apply_set_wal_keep(struct hf_apply *a, uint64_t bytes);
+
 /* Tests: fn is called before every step that another process could see, with the step's name (to
  * kill the process there, or to let somebody else act). NULL = none. */
 typedef void hf_apply_step_fn(void *arg, const char *step);

@@ -16,11 +16,16 @@
 
 enum { RETRY_US = 500 };
 
+void hf_apply_set_wal_keep(struct hf_apply *a, uint64_t bytes)
+{
+    a->wal_keep = bytes;
+}
+
 static enum hf_code cut_log(struct hf_apply *a, struct hf_err *err)
 {
     struct hf_file_stat st;
     HF_TRY(hf_file_stat(&a->wal, &st, err));
-    if (st.size <= HF_APPLY_WAL_KEEP)
+    if (st.size <= a->wal_keep)
         return HF_OK;
     hf_apply_step(a, "wal-truncate");
     return hf_file_truncate(&a->wal, 0, err);

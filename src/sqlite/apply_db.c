@@ -350,6 +350,7 @@ enum hf_code hf_apply_open(const char *path, struct hf_apply **out, struct hf_er
         hf_apply_close(a);
         return rc;
     }
+    a->wal_keep = HF_APPLY_WAL_KEEP;
     a->kept = hf_apply_mark_of(&a->last);
     uint32_t frame = HF_WAL_FRAME_HEADER_SIZE + a->page_size;
     a->batch_cap = HF_APPLY_BATCH_BYTES / frame > 0 ? HF_APPLY_BATCH_BYTES / frame : 1;

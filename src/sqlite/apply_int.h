@@ -26,6 +26,7 @@ struct hf_apply {
     volatile void *region0; /* block 0 of the index, valid while open */
     struct hf_file wal;
     uint32_t page_size;
+    uint64_t wal_keep;
     struct hf_walindex last; /* published last, by us or found at open */
     struct hf_apply_mark
         kept; /* the last commit: what a recovery finds if the log was only reset */
