@@ -1,0 +1,28 @@
+/*
+ * The table of commands, in the order of help. A new command: its row's name in rows.h, one line
+ * here, its file in meson.build.
+ */
+#include <string.h>
+
+#include "cmd/command.h"
+#include "cmd/help.h"
+#include "cmd/rows.h"
+
+const struct hf_command *const hf_commands[] = {
+    &hf_cmd_databases,
+    &hf_cmd_config,
+    &hf_cmd_completion,
+    &hf_cmd_help,
+    &hf_cmd_version,
+    NULL,
+};
+
+const struct hf_command *hf_command_find(const struct hf_command *const *list, const char *name)
+{
+    for (; *list != NULL; list++) {
+        bool is_alias = (*list)->alias != NULL && strcmp((*list)->alias, name) == 0;
+        if (is_alias || strcmp((*list)->name, name) == 0)
+            return *list;
+    }
+    return NULL;
+}

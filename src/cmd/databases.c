@@ -1,0 +1,101 @@
+/* holdfast databases: what the configuration covers. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/common.h"
+#include "cmd/out.h"
+#include "cmd/rows.h"
+
+struct options {
+    struct hf_config_flags config;
+    bool json;
+};
+
+static const struct hf_flag flags[] = {
+    HF_CONFIG_FLAGS(struct options, config),
+    {.name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, json),
+     .doc = "As JSON, schema holdfast.databases/1."},
+};
+
+/* "file", "file,s3": the types in the order of the file. */
+static void type_list(const struct hf_config_db *db, char *out, size_t size)
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        size_t len = strlen(out);
+        snprintf(out + len, size - len, "%s%s", i == 0 ? "" : ",",
+                 hf_replica_type_word(db->replicas[i].type));
+    }
+}
+
+static enum hf_code print_table(const struct hf_config *cfg, struct hf_err *err)
+{
+    struct hf_table t;
+    char types[120];
+    hf_table_init(&t, 2);
+    hf_table_cell(&t, "path");
+    hf_table_cell(&t, "replica");
+    for (size_t i = 0; i < cfg->n_dbs; i++) {
+        type_list(cfg->dbs[i], types, sizeof(types));
+        hf_table_cell(&t, cfg->dbs[i]->path);
+        hf_table_cell(&t, types);
+    }
+    enum hf_code rc = hf_table_print(&t, err);
+    hf_table_deinit(&t);
+    return rc;
+}
+
+static void put_db(struct hf_json *j, const struct hf_config_db *db)
+{
+    char types[120];
+    type_list(db, types, sizeof(types));
+    hf_json_object_begin(j);
+    hf_json_kstr(j, "path", db->path);
+    hf_json_kstr(j, "replica", types);
+    hf_json_key(j, "replicas");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < db->n_replicas; i++) {
+        hf_json_object_begin(j);
+        hf_json_kstr(j, "name", db->replicas[i].name);
+        hf_json_kstr(j, "type", hf_replica_type_word(db->replicas[i].type));
+        hf_json_kstr(j, "url", db->replicas[i].url);
+        hf_json_object_end(j);
+    }
+    hf_json_array_end(j);
+    hf_json_object_end(j);
+}
+
+static enum hf_code print_json(const struct hf_config *cfg, struct hf_err *err)
+{
+    struct hf_out_json o;
+    hf_out_json_begin(&o, "holdfast.databases/1");
+    hf_json_key(&o.j, "databases");
+    hf_json_array_begin(&o.j);
+    for (size_t i = 0; i < cfg->n_dbs; i++)
+        put_db(&o.j, cfg->dbs[i]);
+    hf_json_array_end(&o.j);
+    return hf_out_json_end(&o, err);
+}
+
+static enum hf_code run_databases(struct hf_run *run, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_config *cfg = NULL;
+    HF_TRY(hf_cmd_load_config(&o->config, &cfg, err));
+    enum hf_code rc = o->json ? print_json(cfg, err) : print_table(cfg, err);
+    hf_config_free(cfg);
+    return rc;
+}
+
+static const struct hf_example examples[] = {
+    {"holdfast databases", "every database of /etc/holdfast.yml and its replica types"},
+    {NULL, NULL},
+};
+
+const struct hf_command hf_cmd_databases = {
+    .name = "databases", .group = "Look", .summary = "list the databases of the configuration",
+    .args = "", .flags = flags, .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options), .examples = examples, .run = run_databases,
+    .doc = "Lists each database with the types of its replicas; directories are looked through "
+           "for the databases they hold now.",
+};

@@ -1,0 +1,13 @@
+/*
+ * The rows of the command table; each is defined in the file of its command.
+ */
+#ifndef HF_CMD_ROWS_H
+#define HF_CMD_ROWS_H
+
+#include "cmd/command.h"
+
+extern const struct hf_command hf_cmd_config;
+extern const struct hf_command hf_cmd_databases;
+extern const struct hf_command hf_cmd_version;
+
+#endif
