@@ -36,8 +36,9 @@ static const struct {
     const char *word;
     int sys;
 } errno_words[] = {
-    {"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EACCES", EACCES},       {"EMFILE", EMFILE},
+    {"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EACCES", EACCES},        {"EMFILE", EMFILE},
     {"ENOMEM", ENOMEM}, {"EROFS", EROFS},   {"SHORT", HF_FAULT_SHORT}, {"KILL", FAULT_KILL},
+    {"ENOENT", ENOENT},
 };
 
 /* Copies the part of *spec up to ':' (or the end) and moves *spec behind it. */
