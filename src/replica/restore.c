@@ -60,6 +60,10 @@ static enum hf_code choose(struct hf_replica *r, const struct hf_restore_options
     enum hf_code v3_rc = HF_OK;
     if (o->target.kind != HF_TARGET_TXID || is_v3_only)
         v3_rc = hf_v3_plan(r, &t, &p->v3, &v3_err);
+    if (v3_rc != HF_OK && v3_rc != HF_E_CORRUPT) {
+        *err = v3_err;
+        return v3_rc;
+    }
     enum hf_code rc = hf_replica_list_all(r, &all, err);
     if (rc == HF_OK && is_v3_only)
         all.len = 0;
