@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -232,5 +233,16 @@ enum hf_code hf_json_end(struct hf_json *j, struct hf_err *err)
     hf_assert(j->depth == 0 && !j->has_key);
     if (j->is_full)
         return hf_err_set(err, HF_E_LIMIT, "JSON output is larger than %zu bytes", j->out->max);
+    return HF_OK;
+}
+
+enum hf_code hf_json_check(const char *text, size_t len, struct hf_err *err)
+{
+    json_error_t why;
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (value == NULL)
+        return hf_err_set(err, HF_E_INVALID, "line %d, column %d: %s", why.line, why.column,
+                          why.text);
+    json_decref(value);
     return HF_OK;
 }

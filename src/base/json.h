@@ -52,4 +52,7 @@ void hf_json_ktxid(struct hf_json *j, const char *key, uint64_t txid);
 /* Everything must be closed (asserted). HF_E_LIMIT if something did not fit. */
 HF_MUST enum hf_code hf_json_end(struct hf_json *j, struct hf_err *err);
 
+/* HF_E_INVALID with line and column unless text is one strict JSON value without duplicate keys. */
+HF_MUST enum hf_code hf_json_check(const char *text, size_t len, struct hf_err *err);
+
 #endif

@@ -78,12 +78,23 @@ static void test_limit(void **state)
     hf_buf_deinit(&b);
 }
 
+static void test_check(void **state)
+{
+    (void)state;
+    struct hf_err err = HF_ERR_INIT;
+    assert_int_equal(hf_json_check("{\"a\": [1, 2]}", 13, &err), HF_OK);
+    assert_int_equal(hf_json_check("{\"a\":1,\"a\":2}", 13, &err), HF_E_INVALID);
+    assert_int_equal(hf_json_check("{\"a\":1}x", 8, &err), HF_E_INVALID);
+    assert_int_equal(strncmp(err.text, "line 1, column", 14), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shape),
         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
