@@ -72,7 +72,7 @@ def one(sc, ad, args):
         ctx.close()
     out = {"scenario": sc, "adapter": ad.name if ad else None, "version": ad.version() if ad else None, "replica": args.replica,
            "args": {k: getattr(args, k) for k in sorted(DEF.get(sc, {}))}, "wall_s": round(time.monotonic() - t, 1), "machine": facts()}
-    out["args"].update({"busy_ms": args.busy_ms, "follow_interval": args.follow_interval, "autockpt": args.autockpt, "sync": args.sync, "sync_interval": args.sync_interval})
+    out["args"].update({"busy_ms": args.busy_ms, "follow_interval": args.follow_interval, "settle": args.settle, "autockpt": args.autockpt, "sync": args.sync, "sync_interval": args.sync_interval})
     out["result"] = r
     return out
 
@@ -107,6 +107,7 @@ def main():
     ap.add_argument("--quiet", type=float, default=3.0, help="seconds without a new object = settled")
     ap.add_argument("--limit", type=float, default=300, help="no wait is longer than this")
     ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--settle", type=float, default=0, help="fleet, many: idle and load are measured when the process is this old, in seconds")
     ap.add_argument("--busy-ms", type=int, default=1000, help="the writer's busy timeout")
     ap.add_argument("--wal-limit-mb", type=int, default=12288, help="snapshot: the writer stops when the WAL is larger than this")
     ap.add_argument("--follow-interval", default=os.environ.get("BENCH_FOLLOW_INTERVAL", "1s"), help="standby: the follower's polling interval")

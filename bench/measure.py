@@ -466,6 +466,15 @@ def quiesce(replica, quiet, limit):
     return None
 
 
+def settle(proc, replica, seconds, quiet, limit):
+    """Until the process is `seconds` old and its replica at rest; the CPU seconds it took so far.
+    Litestream 0.5 re-reads its first, database-sized file every second until its checkpoint after a
+    minute: what comes before that is start-up, not idling."""
+    time.sleep(max(0.3, proc.t0 + seconds - time.time()))
+    quiesce(replica, quiet, limit)
+    return round(proc.cpu(), 2)
+
+
 def wait_ready(replica, dbs, adapter, limit, proc):
     """Until every database has an object in the replica: seconds, or None."""
     t0 = time.monotonic()

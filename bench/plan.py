@@ -16,17 +16,17 @@ MB = 1 << 20
 # name: (scenario, {size: options})
 RUNS = {
     "fleet": ("fleet", {
-        "quick": "--scale 0.03 --rate 100 --seconds 12 --idle 5 --max-rate-seconds 2 --verify 10",
-        "standard": "--scale 0.25 --rate 100 --seconds 30 --idle 10 --max-rate-seconds 4 --verify 100",
-        "issue": "--scale 0.25 --rate 100 --seconds 60 --idle 20 --max-rate-seconds 8 --verify 100 --wait-slow"}),
+        "quick": "--settle 75 --scale 0.03 --rate 100 --seconds 12 --idle 5 --max-rate-seconds 2 --verify 10",
+        "standard": "--settle 75 --scale 0.25 --rate 100 --seconds 30 --idle 10 --max-rate-seconds 4 --verify 100",
+        "issue": "--settle 75 --scale 0.25 --rate 100 --seconds 60 --idle 20 --max-rate-seconds 8 --verify 100 --wait-slow"}),
     "fleet-20ms": ("fleet", {
-        "quick": "--scale 0.02 --seconds 6 --idle 2 --max-rate-seconds 0 --verify 3 --no-baseline --sync-interval 0.02s",
-        "standard": "--scale 0.1 --seconds 15 --idle 5 --max-rate-seconds 0 --verify 10 --no-baseline --sync-interval 0.02s",
-        "issue": "--scale 0.25 --seconds 60 --idle 10 --max-rate-seconds 0 --verify 10 --no-baseline --sync-interval 0.02s"}),
+        "quick": "--settle 75 --scale 0.02 --seconds 6 --idle 2 --max-rate-seconds 0 --verify 3 --no-baseline --sync-interval 0.02s",
+        "standard": "--settle 75 --scale 0.1 --seconds 15 --idle 5 --max-rate-seconds 0 --verify 10 --no-baseline --sync-interval 0.02s",
+        "issue": "--settle 75 --scale 0.25 --seconds 60 --idle 10 --max-rate-seconds 0 --verify 10 --no-baseline --sync-interval 0.02s"}),
     "many": ("many", {
-        "quick": "--counts 300 --idle 6 --seconds 3",
-        "standard": "--counts 2500 --idle 20 --rate 50 --seconds 6",
-        "issue": "--counts 2500 --idle 60 --rate 50 --seconds 15"}),
+        "quick": "--settle 75 --counts 300 --idle 6 --seconds 3",
+        "standard": "--settle 75 --counts 2500 --idle 20 --rate 50 --seconds 6",
+        "issue": "--settle 75 --counts 2500 --idle 60 --rate 50 --seconds 15"}),
     "hot": ("hot", {
         "quick": "--seconds 3 --bulk-mb 60",
         "standard": "--seconds 8 --bulk-mb 512",

@@ -6,7 +6,7 @@ import time
 
 from adapters import seconds
 from common import WEIGHT, fleet_dbs, iodelta, restore_all, sizes
-from measure import (Writer, lag, last_commits, quiesce, read_log, tree_bytes, wait_covered, wait_ready,
+from measure import (Writer, lag, last_commits, quiesce, read_log, settle, tree_bytes, wait_covered, wait_ready,
                      write_spec)
 
 
@@ -48,9 +48,9 @@ def sc_fleet(ctx, ad):
     azc0 = ctx.az.cpu() if ctx.az else 0
     p = ctx.start(ad, dbs, rep, d)
     R["startup_s"] = wait_ready(rep, dbs, ad, a.limit, p)
-    q = quiesce(rep, a.quiet, a.limit)
-    time.sleep(0.3)
     R["startup_cpu_s"] = p.cpu()
+    quiesce(rep, a.quiet, a.limit)
+    R["startup_cpu_s_until_settled"] = settle(p, rep, a.settle, a.quiet, a.limit)
     R["rss_peak_mb_startup"] = round((p.mem() and p.hwm or 0) / 1024, 1)
     c0, t0 = p.cpu(), time.monotonic()
     time.sleep(a.idle)

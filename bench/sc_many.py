@@ -6,7 +6,7 @@ import time
 
 from adapters import Db
 from common import put_ref, iodelta, sizes
-from measure import (Writer, lag, last_commits, quiesce, read_log, tree_bytes, wait_covered, wait_ready,
+from measure import (Writer, lag, last_commits, quiesce, read_log, settle, tree_bytes, wait_covered, wait_ready,
                      write_spec)
 
 
@@ -65,7 +65,7 @@ def sc_many(ctx, ad):
         quiesce(rep, a.quiet, a.limit)
         fn = getattr(rep, "quick", None) or rep.refresh
         r["databases_with_objects"] = len({x.split("/", 1)[0] for x in fn()})
-        r["startup_cpu_s_settled"] = p.cpu()
+        r["startup_cpu_s_settled"] = settle(p, rep, a.settle, a.quiet, a.limit)
         c0, t0, io0 = p.cpu(), time.monotonic(), p.io()
         s0 = p.cpu_split()
         time.sleep(a.idle)
