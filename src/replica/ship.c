@@ -41,8 +41,8 @@ static enum hf_code write_buf(void *arg, const void *data, size_t len, struct hf
     return hf_buf_append(arg, data, len, err);
 }
 
-static enum hf_code encode_pages(const struct hf_ship *s, const struct hf_batch *batch,
-                                 struct hf_ltx_encoder *e, struct hf_err *err)
+enum hf_code hf_ship_encode_pages(const struct hf_ship *s, const struct hf_batch *batch,
+                                  struct hf_ltx_encoder *e, struct hf_err *err)
 {
     struct hf_file wal = HF_FILE_CLOSED;
     HF_AUTO_FREE uint8_t *page = NULL;
@@ -72,7 +72,7 @@ static enum hf_code encode(const struct hf_ship *s, const struct hf_batch *batch
 {
     struct hf_ltx_encoder *e = NULL;
     HF_TRY(hf_ltx_encoder_new(h, s->form, sink, s->spill_dir, &e, err));
-    enum hf_code rc = encode_pages(s, batch, e, err);
+    enum hf_code rc = hf_ship_encode_pages(s, batch, e, err);
     if (rc == HF_OK)
         rc = hf_ltx_encoder_finish(e, NULL, bytes, err);
     hf_ltx_encoder_free(e);

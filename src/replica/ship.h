@@ -27,4 +27,8 @@ struct hf_ship {
 HF_MUST enum hf_code hf_ship_batch(const struct hf_ship *s, struct hf_batch *batch, uint64_t txid,
                                    uint64_t *bytes, struct hf_err *err);
 
+/* Feeds a sorted batch's pages to an encoder; only wal_path of s is used. */
+HF_MUST enum hf_code hf_ship_encode_pages(const struct hf_ship *s, const struct hf_batch *batch,
+                                          struct hf_ltx_encoder *e, struct hf_err *err);
+
 #endif

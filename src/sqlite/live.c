@@ -24,6 +24,7 @@ struct hf_live {
     uint64_t inode;
     int slot; /* 1 to 4, NO_SLOT */
     bool has_zero;
+    bool has_write;
     bool has_shared;
     bool is_guarded;
 };
@@ -165,6 +166,7 @@ void hf_live_close(struct hf_live *l)
         return;
     hf_assert_magic(l, LIVE_MAGIC);
     hf_live_forget_wal(l);
+    hf_live_drop_write(l);
     hf_live_drop_slot(l);
     hf_live_drop_zero(l);
     if (l->file != NULL && l->file->pMethods != NULL) {
@@ -291,6 +293,24 @@ void hf_live_drop_zero(struct hf_live *l)
 bool hf_live_has_zero(const struct hf_live *l)
 {
     return l->has_zero;
+}
+
+enum hf_code hf_live_take_write(struct hf_live *l, struct hf_err *err)
+{
+    hf_assert(!l->has_write);
+    int rc = shm_lock(l, HF_WAL_LOCK_WRITE, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    if (rc != SQLITE_OK)
+        return vfs_error(err, rc, "take the write lock of", l->path);
+    l->has_write = true;
+    return HF_OK;
+}
+
+void hf_live_drop_write(struct hf_live *l)
+{
+    if (!l->has_write)
+        return;
+    (void)shm_lock(l, HF_WAL_LOCK_WRITE, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+    l->has_write = false;
 }
 
 enum hf_code hf_live_read_main(struct hf_live *l, void *buf, size_t len, uint64_t offset,

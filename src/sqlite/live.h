@@ -62,6 +62,9 @@ bool hf_live_has_slot(const struct hf_live *l);
 HF_MUST enum hf_code hf_live_take_zero(struct hf_live *l, struct hf_err *err);
 void hf_live_drop_zero(struct hf_live *l);
 bool hf_live_has_zero(const struct hf_live *l);
+/* The WRITE lock: nobody commits while it is held. Milliseconds only. */
+HF_MUST enum hf_code hf_live_take_write(struct hf_live *l, struct hf_err *err);
+void hf_live_drop_write(struct hf_live *l);
 
 /* Pages of the main file as they stand now: len bytes from byte offset; what lies beyond its end
  * is zeros. */

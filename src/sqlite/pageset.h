@@ -46,7 +46,7 @@ size_t hf_pageset_bytes(const struct hf_pageset *s);
 /* Some pages are references. */
 bool hf_pageset_has_refs(const struct hf_pageset *s);
 
-/* Sorts by page number; afterwards only _item may be called. Worker thread. */
+/* Sorts by page number; afterwards only _item may be called. A second call does nothing. */
 void hf_pageset_sort(struct hf_pageset *s);
 /* i < count, after _sort. */
 struct hf_pageset_item hf_pageset_item(const struct hf_pageset *s, size_t i);

@@ -1,0 +1,254 @@
+/*
+ * One replicated database: its state, its jobs, its timers. Private to the engine.
+ *
+ * Everything here belongs to the capture thread, except what a running job uses: a job's work() runs
+ * on a worker thread and may touch only the fields listed with it; done() runs on the capture thread
+ * again.
+ */
+#ifndef HF_REPLICA_DB_H
+#define HF_REPLICA_DB_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/limits.h"
+#include "os/pool.h"
+#include "os/watch.h"
+#include "replica/base.h"
+#include "replica/engine.h"
+#include "replica/position.h"
+#include "replica/replica.h"
+#include "sqlite/capture.h"
+#include "sqlite/sqlproc.h"
+
+struct engine;
+
+/* X(name, word shown to people, what it means) */
+#define DB_STATES(X)                                                                               \
+    X(DB_INIT, "starting", "reading the replica's position")                                       \
+    X(DB_WAIT, "waiting", "no file, or an empty one: the directory watch wakes us")                \
+    X(DB_COLD, "cold", "nothing open; main file proven to hold the shipped TXID")                  \
+    X(DB_COLD_BASE, "snapshot", "image of a database nobody has open")                             \
+    X(DB_SQL, "sql", "the SQL child converts, recovers or closes it")                              \
+    X(DB_BASE_PREP, "rebase", "bringing page checksums to the replica's TXID")                     \
+    X(DB_BASE_SCAN, "rebase", "reading the main file while capture goes on")                       \
+    X(DB_LIVE, "replicating", "following the log")                                                 \
+    X(DB_RETRY, "error", "waiting to try again")                                                   \
+    X(DB_CLOSED, "closed", "the engine is ending")
+
+enum db_state {
+#define X(name, word, doc) name,
+    DB_STATES(X)
+#undef X
+};
+
+const char *db_state_word(enum db_state s);
+
+enum {
+    DB_SMALL_BYTES = 4 << 20,     /* images up to this are read in one go */
+    DB_RUN_BYTES = 8 << 20,       /* captured pages that make an overlay run during a scan */
+    DB_IDLE_CHECKPOINT_MS = 10000, /* quiet with frames not copied back: we checkpoint */
+    DB_COLD_MS = 15000,           /* quiet and drained: try to close */
+    DB_COLD_MAX_MS = 600000,      /* ... at most this seldom when others keep it open */
+    DB_GIVE_UP_MS = 2000,         /* batch full and the store does not take it: let the log go */
+    DB_RETRY_MIN_MS = 100,
+    DB_RETRY_MAX_MS = 30000,
+    DB_SETTLE_MS = 20,            /* age of a main file's times before they prove anything */
+    DB_WRITE_HOLD_MS = 20,        /* longest we keep the write lock */
+    DB_WRITE_LOCK_FRAMES = 500,   /* longest rest that is copied back under it */
+    DB_HOT_MS = 10,               /* no news for this long: no longer polled */
+};
+
+struct db;
+
+/* Work of one lane; never queued twice. err is set while is_busy and after a failure until done(). */
+struct db_job {
+    struct hf_task task;
+    struct db *db;
+    enum hf_code (*work)(struct db *db, struct hf_err *err);
+    void (*done)(struct db *db, enum hf_code rc, struct hf_err *err);
+    struct hf_err *err;
+    enum hf_code rc;
+    bool is_busy;
+};
+
+enum db_lane { LANE_SHIP, LANE_BASE, LANE_SQL, LANE_UPKEEP, LANE_COUNT };
+
+/* A watched directory and, while the watch can't be set, when to try again. */
+struct db_dir {
+    char *path;
+    struct hf_watch_dir *watch;
+    struct engine *e;
+    struct db_dir *next;
+};
+
+struct db {
+    uint32_t magic;
+    struct engine *e;
+    const struct hf_config_db *conf;
+    const struct hf_config_replica *rconf;
+    struct hf_config_db *take_conf; /* of a database found in a directory later; owned */
+    char *path;
+    char *wal_path;
+    const char *name; /* last part of path */
+    char *meta;
+    struct hf_replica *replica;
+    struct db_dir *dir;
+    struct db *hash_next;
+
+    enum db_state state;
+    uint64_t txid; /* newest in the replica */
+    bool has_form;
+    enum hf_ltx_form form;
+    struct hf_position pos; /* txid 0: not known */
+
+    struct hf_capture *cap;
+    uint32_t log_frames; /* as last seen */
+    uint32_t backfill;
+
+    /* ship lane: batch and the rest of it belong to the job while it is busy */
+    struct hf_batch batch; /* pages NULL: none */
+    bool is_image;         /* the batch (or base) is the first after a break */
+    uint64_t batch_bytes;
+    bool batch_has_refs; /* pages that are only in the log: it must not be restarted */
+    struct hf_position next_pos;
+    uint64_t next_txid;
+    int64_t batch_first_ms;
+
+    /* base lane */
+    struct hf_base *base;
+    char *sums_path;
+    uint32_t base_pages;
+    uint32_t base_next; /* next page to read */
+    uint32_t chunk_first;
+    uint32_t chunk_n;
+    uint8_t *chunk;
+    struct hf_batch run;
+    bool run_has_refs;
+    bool is_last_run; /* the main file is read: one more run, then the end */
+    bool is_moved;   /* cold base: somebody opened the database meanwhile */
+    bool is_rollback; /* cold base: must be converted first */
+
+    /* sql lane */
+    enum hf_sql_action sql_action;
+    bool holds_write;
+    uint64_t write_since_ms;
+    struct hf_file_stat cold_stat;
+    bool is_cold_try;
+
+    /* upkeep lane: bit d = level d has new input; HF_LEVEL_SNAPSHOT, too */
+    unsigned due;                          /* asked for */
+    unsigned doing;                        /* the job's */
+    unsigned n_inputs[HF_LIMIT_LEVELS];    /* files written to level - 1 since; [9]: any file */
+    unsigned n_done[HF_LIMIT_LEVELS];      /* the job's: outputs by level */
+    bool is_large;                         /* the base is worth a snapshot of its own */
+
+    struct db_job jobs[LANE_COUNT];
+
+    uv_timer_t timer;
+    uint64_t wake_ms; /* when the timer fires; 0 = not set */
+    uint64_t retry_ms; /* delay of the next retry, 0 = none failed */
+    uint64_t retry_at;
+    uint64_t ship_retry_ms;
+    uint64_t ship_retry_at;
+    uint64_t last_ship_ms;
+    uint64_t last_new_ms;
+    uint64_t last_event_ms;
+    uint64_t last_ckpt_ms;
+    uint64_t full_since_ms;
+    uint64_t torn_since_ms;
+    uint64_t cold_after_ms;
+    uint64_t relook_ms;
+    bool is_hot;
+    bool has_event; /* seen while a job kept us from looking */
+    char *last_error;
+
+    uint64_t shipped_files;
+    uint64_t shipped_bytes;
+    uint64_t rebases;
+};
+
+struct engine {
+    uint32_t magic;
+    struct hf_config *cfg;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t tick;
+    uv_thread_t thread;
+    struct hf_watch *watch;
+    struct hf_mailbox *mailbox;
+    struct hf_pool *ship_pool;
+    struct hf_pool *upkeep_pool;
+    struct hf_pool *sql_pool;
+    struct hf_sqlproc *sqlproc;
+    struct db **dbs;
+    size_t n_dbs;
+    struct db **by_name; /* hash by directory and file name */
+    size_t n_buckets;
+    struct db_dir *dirs;
+    struct store_ref *stores;
+    size_t n_hot;
+    uint64_t now_ms; /* of this turn */
+    uint64_t tick_count;
+    int64_t last_level_ms[HF_LIMIT_LEVELS];
+    int64_t last_retention_ms;
+    uint64_t last_sql_ms;
+    size_t busy_jobs;
+    size_t pending_bytes; /* captured pages over all databases, as of their last look */
+    bool is_urgent;       /* sync asked for: intervals do not count */
+    bool is_ending;
+    struct engine_call *calls; /* from the caller's thread; guarded by call_lock */
+    uv_mutex_t call_lock;
+};
+
+/* ---- db.c: the state machine ---- */
+struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_err *err);
+void db_free(struct db *db);
+/* First step of a new one. */
+void db_start(struct db *db);
+/* Something may have changed: looks, ships, moves on. */
+void db_step(struct db *db);
+/* The watch said so. is_main: the event was for the main file. */
+void db_event(struct db *db, bool is_main);
+/* True when everything committed is in the replica, or nothing can be done about it now. */
+bool db_is_synced(const struct db *db);
+/* Notes a clean position if it can be proven, lets go of the database. */
+void db_close(struct db *db);
+void db_set_state(struct db *db, enum db_state s);
+/* Logs once per change of text, remembers for status, and schedules another try from the beginning. */
+void db_fail(struct db *db, const char *what, const struct hf_err *err);
+void db_clear_error(struct db *db);
+void db_wake_at(struct db *db, uint64_t at_ms);
+/* Continuity is lost: lets go of the log, brings the checksums up to date, ships the difference. */
+void db_break(struct db *db, const char *why);
+void db_open(struct db *db);
+void db_submit(struct db *db, enum db_lane lane,
+               enum hf_code (*work)(struct db *, struct hf_err *),
+               void (*done)(struct db *, enum hf_code, struct hf_err *));
+bool db_lane_busy(const struct db *db, enum db_lane lane);
+
+/* ---- db_ship.c ---- */
+void db_ship_if_due(struct db *db);
+void db_drop_batch(struct db *db);
+uint64_t db_ship_due_at(const struct db *db);
+
+/* ---- db_base.c ---- */
+void db_base_cold(struct db *db);
+void db_base_prepare(struct db *db);
+void db_base_step(struct db *db);
+void db_base_drop(struct db *db);
+
+/* ---- db_sql.c ---- */
+/* Lets the SQL child act on a closed database, then opens it again. */
+void db_sql_closed(struct db *db, enum hf_sql_action action);
+/* Passive checkpoint while following. */
+void db_sql_checkpoint(struct db *db, bool under_write_lock);
+/* Tries to close it properly and go cold. */
+void db_sql_cool_down(struct db *db);
+
+/* ---- db_upkeep.c ---- */
+void db_upkeep_shipped(struct db *db, const struct hf_position *pos);
+/* Levels whose time has come (bit mask; bit 0: retention only). Does nothing without new input. */
+void db_upkeep_due(struct db *db, unsigned levels);
+
+#endif

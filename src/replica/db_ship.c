@@ -1,0 +1,168 @@
+/*
+ * Shipping what was captured: when, and what happens after it went well or not.
+ */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "replica/db.h"
+#include "replica/ship.h"
+
+static uint64_t interval_ms(const struct db *db)
+{
+    return (uint64_t)(db->rconf->sync_interval_ns / 1000000);
+}
+
+void db_drop_batch(struct db *db)
+{
+    hf_assert(!db_lane_busy(db, LANE_SHIP));
+    if (db->batch.pages == NULL)
+        return;
+    hf_batch_deinit(&db->batch);
+    db->e->pending_bytes -= db->batch_bytes;
+    db->batch_bytes = 0;
+    db->batch_has_refs = false;
+}
+
+static enum hf_code ship_work(struct db *db, struct hf_err *err)
+{
+    if (!db->has_form) {
+        HF_TRY(hf_replica_form(db->replica, &db->form, err));
+        db->has_form = true;
+    }
+    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta};
+    uint64_t bytes = 0;
+    if (db->batch_bytes > HF_LIMIT_PENDING_BYTES) /* the encoder may spill there */
+        HF_TRY(hf_path_mkdirs(db->meta, 0700, err));
+    HF_TRY(hf_ship_batch(&s, &db->batch, db->next_txid, &bytes, err));
+    db->shipped_bytes += bytes;
+    /* the replica has it; a position that can't be noted only costs a re-base after a crash */
+    struct hf_err local = HF_ERR_INIT;
+    if (hf_position_save(db->meta, &db->next_pos, &local) != HF_OK)
+        hf_log(HF_LOG_WARN, "position not saved", HF_F_STR("db", db->path), HF_F_ERR(&local),
+               HF_F_END);
+    return HF_OK;
+}
+
+static void other_writer(struct db *db, const struct hf_err *err)
+{
+    struct hf_err told = *err;
+    hf_err_wrap(&told, "another writer uses this replica path");
+    hf_err_hint(&told, "stop one of the two; this one goes on from what the replica holds");
+    db_drop_batch(db);
+    db->pos = (struct hf_position){0};
+    db_fail(db, "conflict", &told);
+    db->retry_at = hf_clock_mono_ms() + 5000; /* let the other one finish or be noticed */
+}
+
+static void ship_failed(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    if (rc == HF_E_EXISTS) {
+        other_writer(db, err);
+        return;
+    }
+    db->ship_retry_ms = db->ship_retry_ms == 0 ? DB_RETRY_MIN_MS : db->ship_retry_ms * 2;
+    if (db->ship_retry_ms > DB_RETRY_MAX_MS)
+        db->ship_retry_ms = DB_RETRY_MAX_MS;
+    db->ship_retry_at = hf_clock_mono_ms() + db->ship_retry_ms;
+    if (db->last_error == NULL) {
+        hf_log(HF_LOG_ERROR, "upload failed", HF_F_STR("db", db->path),
+               HF_F_STR("code", hf_code_word(rc)), HF_F_ERR(err), HF_F_END);
+        db->last_error = hf_strdup(err->text);
+    }
+    /* pages that are only references into the log are lost with it */
+    if (db->cap == NULL && db->batch_has_refs)
+        db_drop_batch(db);
+    db_wake_at(db, db->ship_retry_at);
+}
+
+static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    if (rc != HF_OK) {
+        ship_failed(db, rc, err);
+        return;
+    }
+    hf_log(HF_LOG_DEBUG, "shipped", HF_F_STR("db", db->path), HF_F_TXID("txid", db->next_txid),
+           HF_F_U64("pages", hf_pageset_count(db->batch.pages)), HF_F_END);
+    db->txid = db->next_txid;
+    db->pos = db->next_pos;
+    db->shipped_files++;
+    db->ship_retry_ms = 0;
+    db->ship_retry_at = 0;
+    if (db->is_image)
+        db->rebases++;
+    db->is_image = false;
+    db_drop_batch(db);
+    db_clear_error(db);
+    db_upkeep_shipped(db, &db->pos);
+    if (db->state == DB_RETRY)
+        db_start(db);
+    else
+        db_step(db);
+}
+
+static void submit(struct db *db)
+{
+    db->last_ship_ms = hf_clock_mono_ms();
+    db_submit(db, LANE_SHIP, ship_work, ship_done);
+}
+
+static bool is_due(const struct db *db, uint64_t now)
+{
+    if (db->e->is_urgent || now >= db->last_ship_ms + interval_ms(db))
+        return true;
+    size_t pending = hf_capture_pending_bytes(db->cap);
+    if (db->e->pending_bytes > HF_LIMIT_PENDING_ALL)
+        return pending > HF_LIMIT_PENDING_BYTES / 16;
+    return pending >= HF_LIMIT_PENDING_BYTES;
+}
+
+uint64_t db_ship_due_at(const struct db *db)
+{
+    if (db_lane_busy(db, LANE_SHIP))
+        return 0;
+    if (db->batch.pages != NULL)
+        return db->ship_retry_at;
+    if (db->cap == NULL || hf_capture_batch(db->cap)->commit == 0)
+        return 0;
+    return db->last_ship_ms + interval_ms(db);
+}
+
+static void take(struct db *db)
+{
+    struct hf_err err = HF_ERR_INIT;
+    size_t before = hf_capture_pending_bytes(db->cap);
+    enum hf_code rc = hf_capture_take(db->cap, &db->batch, &err);
+    if (rc != HF_OK) {
+        db_break(db, err.text);
+        return;
+    }
+    db->batch_bytes = hf_pageset_bytes(db->batch.pages);
+    db->e->pending_bytes += db->batch_bytes - before + hf_capture_pending_bytes(db->cap);
+    db->batch_has_refs = hf_pageset_has_refs(db->batch.pages);
+    db->batch_first_ms = db->batch.first_wall_ms;
+    db->next_txid = db->txid + 1;
+    db->next_pos = (struct hf_position){
+        .txid = db->next_txid,
+        .page_size = db->batch.page_size,
+        .commit = db->batch.commit,
+        .pos = db->batch.to,
+    };
+    submit(db);
+}
+
+void db_ship_if_due(struct db *db)
+{
+    uint64_t now = hf_clock_mono_ms();
+    if (db_lane_busy(db, LANE_SHIP))
+        return;
+    if (db->batch.pages != NULL) {
+        if (now >= db->ship_retry_at)
+            submit(db);
+        else
+            db_wake_at(db, db->ship_retry_at);
+        return;
+    }
+    if (db->cap != NULL && hf_capture_batch(db->cap)->commit != 0 && is_due(db, now))
+        take(db);
+}

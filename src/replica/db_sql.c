@@ -1,0 +1,126 @@
+/*
+ * What needs SQL: conversion to WAL mode, recovery, checkpoints for applications that do not, and the
+ * proper close of a database that went quiet.
+ */
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "replica/db.h"
+
+enum { SQL_GAP_MS = 100 }; /* between two housekeeping requests of the whole engine */
+
+static enum hf_code sql_work(struct db *db, struct hf_err *err)
+{
+    uint32_t busy_ms = (uint32_t)db->conf->busy_timeout_ms;
+    return hf_sqlproc_run(db->e->sqlproc, db->sql_action, db->path, busy_ms, NULL, err);
+}
+
+/* ---- on a database we do not hold ---- */
+
+static void closed_done(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    if (db->state != DB_SQL)
+        return;
+    if (rc != HF_OK) {
+        db_fail(db, db->sql_action == HF_SQL_CONVERT ? "cannot switch to WAL mode"
+                                                     : "cannot recover the log",
+                err);
+        return;
+    }
+    if (db->sql_action == HF_SQL_CONVERT)
+        hf_log(HF_LOG_INFO, "switched to WAL mode", HF_F_STR("db", db->path), HF_F_END);
+    db_open(db);
+}
+
+void db_sql_closed(struct db *db, enum hf_sql_action action)
+{
+    hf_assert(db->cap == NULL);
+    if (db_lane_busy(db, LANE_SQL)) {
+        struct hf_err err = HF_ERR_INIT;
+        hf_err_set(&err, HF_E_BUSY, "a checkpoint is under way");
+        db_fail(db, "waiting", &err);
+        return;
+    }
+    db->sql_action = action;
+    db_set_state(db, DB_SQL);
+    db_submit(db, LANE_SQL, sql_work, closed_done);
+}
+
+/* ---- while following ---- */
+
+static void checkpoint_done(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    if (rc != HF_OK && rc != HF_E_BUSY)
+        hf_log(HF_LOG_WARN, "checkpoint failed", HF_F_STR("db", db->path), HF_F_ERR(err),
+               HF_F_END);
+    db->last_event_ms = hf_clock_mono_ms();
+    db->relook_ms = 0;
+    if (db->cap == NULL) {
+        db_step(db);
+        return;
+    }
+    db_step(db); /* with the write lock still held: nobody can append before we have drained */
+    if (db->cap != NULL && db->holds_write)
+        hf_live_drop_write(hf_capture_live(db->cap));
+    db->holds_write = false;
+}
+
+void db_sql_checkpoint(struct db *db, bool under_write_lock)
+{
+    uint64_t now = hf_clock_mono_ms();
+    if (!under_write_lock && now - db->e->last_sql_ms < SQL_GAP_MS)
+        return;
+    if (under_write_lock && hf_live_take_write(hf_capture_live(db->cap), NULL) != HF_OK)
+        return;
+    db->holds_write = under_write_lock;
+    db->write_since_ms = now;
+    db->last_ckpt_ms = now;
+    db->e->last_sql_ms = now;
+    db->sql_action = HF_SQL_CHECKPOINT;
+    db_submit(db, LANE_SQL, sql_work, checkpoint_done);
+}
+
+/* ---- going cold ---- */
+
+static void cool_done(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    struct hf_file_stat st;
+    struct hf_position before = {.is_clean = true};
+    if (db->state != DB_SQL)
+        return;
+    hf_position_set_main(&before, &db->cold_stat);
+    bool is_same = rc == HF_OK && hf_path_stat(db->path, &st, NULL) == HF_OK &&
+                   hf_position_main_is(&before, &st);
+    db->pos.is_clean = is_same;
+    if (is_same) {
+        hf_position_set_main(&db->pos, &st);
+        (void)!hf_position_save(db->meta, &db->pos, NULL);
+    } else if (rc != HF_OK) {
+        hf_log(HF_LOG_DEBUG, "not closed", HF_F_STR("db", db->path), HF_F_ERR(err), HF_F_END);
+    }
+    db_open(db);
+    if (db->state != DB_COLD) { /* others keep it open: ask less often */
+        db->cold_after_ms *= 2;
+        if (db->cold_after_ms > DB_COLD_MAX_MS)
+            db->cold_after_ms = DB_COLD_MAX_MS;
+    }
+}
+
+void db_sql_cool_down(struct db *db)
+{
+    uint64_t now = hf_clock_mono_ms();
+    struct hf_live *live = hf_capture_live(db->cap);
+    if (now - db->e->last_sql_ms < SQL_GAP_MS || hf_path_stat(db->path, &db->cold_stat, NULL) != HF_OK)
+        return;
+    if (db->cold_stat.mtime_ns / 1000000 + DB_SETTLE_MS > hf_clock_wall_ms() ||
+        db->pos.txid != db->txid || db->txid == 0 || hf_live_inode(live) != db->cold_stat.inode)
+        return;
+    db->e->last_sql_ms = now;
+    db->pos.pos = hf_capture_pos(db->cap);
+    db->e->pending_bytes -= hf_capture_pending_bytes(db->cap);
+    hf_capture_free(db->cap);
+    db->cap = NULL;
+    db->sql_action = HF_SQL_TOUCH;
+    db_set_state(db, DB_SQL);
+    db_submit(db, LANE_SQL, sql_work, cool_done);
+}

@@ -1,0 +1,61 @@
+/*
+ * The replicating engine: every database of a configuration, followed and shipped.
+ *
+ * Threads:
+ *   caller        hf_engine_* (any one thread)
+ *   capture       a libuv loop: directory watches, wal-index headers, timers; owns every struct db;
+ *                 copies committed pages into bounded batches; never waits for a disk write
+ *   ship pool     encodes, compresses, puts; base images
+ *   upkeep        compaction, snapshots, retention, page checksums
+ *   sql           requests to the SQL child (sqlite/sqlproc.h)
+ *
+ * A database is one state machine (db.c, table in db_state.h) and has at most one task in each lane,
+ * so every queue is bounded by the number of databases.
+ */
+#ifndef HF_REPLICA_ENGINE_H
+#define HF_REPLICA_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "config/config.h"
+
+struct hf_engine;
+
+struct hf_engine_options {
+    struct hf_config *cfg; /* borrowed; must outlive the engine */
+    const char *exe;       /* this program, for the SQL child; NULL in tests */
+};
+
+/* Starts the threads and begins to follow. HF_E_UNSUPPORTED for stores or settings we do not have. */
+HF_MUST enum hf_code hf_engine_start(const struct hf_engine_options *opt, struct hf_engine **out,
+                                     struct hf_err *err);
+
+/* Ships what is committed now, without waiting for sync intervals, and returns when every database is
+ * in its replica, or HF_E_TIMEOUT naming one that is not. */
+HF_MUST enum hf_code hf_engine_sync(struct hf_engine *e, uint32_t timeout_ms, struct hf_err *err);
+
+/* Ends: stops following, notes clean positions, joins the threads, frees. NULL is allowed. */
+void hf_engine_stop(struct hf_engine *e);
+
+/* One database as it stands. */
+struct hf_db_status {
+    const char *path;
+    const char *replica;
+    const char *state; /* word of enum db_state */
+    uint64_t txid;     /* newest one in the replica */
+    int64_t lag_ms;    /* age of the oldest commit not in the replica; 0 = none */
+    uint64_t pending_bytes;
+    uint64_t log_bytes;
+    uint64_t shipped_files;
+    uint64_t shipped_bytes;
+    uint64_t rebases;
+    const char *error; /* "" = none */
+};
+typedef void hf_db_status_fn(void *arg, const struct hf_db_status *s);
+/* Calls fn for every database, on the capture thread, while the caller waits. */
+void hf_engine_status(struct hf_engine *e, hf_db_status_fn *fn, void *arg);
+
+#endif
