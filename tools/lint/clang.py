@@ -160,7 +160,7 @@ class Clang:
             return [x for r in pool.map(fn, items) for x in r]
 
     def all(self, files):
-        src = [p for p in files if p.startswith("src/") and p.endswith((".c", ".h"))]
+        src = [p for p in files if p.startswith(("src/", "tests/fuzz/")) and p.endswith((".c", ".h"))]
         bad = self.format(src)
         bad += self.each(self.header, [p for p in src if p.endswith(".h")])
         c = [p for p in src if p.endswith(".c")]

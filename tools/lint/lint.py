@@ -52,8 +52,8 @@ def check_other(path, text):
 
 
 def is_own_c(path):
-    """src/ is held to the whole of it; the benchmark's C tool is a measuring device of its own."""
-    return path.endswith((".c", ".h")) and path.startswith("src/")
+    """src/ and the fuzz targets are held to it; the benchmark's C tool is a device of its own."""
+    return path.endswith((".c", ".h")) and path.startswith(("src/", "tests/fuzz/"))
 
 
 def read(path):
