@@ -9,7 +9,10 @@
 #include "cmd/rows.h"
 
 const struct hf_command *const hf_commands[] = {
+    &hf_cmd_replicate,
+    &hf_cmd_restore,
     &hf_cmd_databases,
+    &hf_cmd_ltx,
     &hf_cmd_config,
     &hf_cmd_completion,
     &hf_cmd_help,

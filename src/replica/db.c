@@ -144,11 +144,22 @@ static void let_go(struct db *db)
     db->full_since_ms = 0;
 }
 
+/* A lock that is taken for a moment (an application that closes, a recovery) is no news. */
+static bool is_passing(const struct db *db, const struct hf_err *err)
+{
+    return err->code == HF_E_BUSY && db->retry_ms < DB_BUSY_QUIET_MS;
+}
+
 void db_fail(struct db *db, const char *what, const struct hf_err *err)
 {
-    note_error(db, what, err);
+    bool is_busy = is_passing(db, err);
+    if (!is_busy)
+        note_error(db, what, err);
     let_go(db);
-    db->retry_ms = next_delay(db->retry_ms);
+    if (is_busy)
+        db->retry_ms = db->retry_ms == 0 ? DB_BUSY_MIN_MS : db->retry_ms * 2;
+    else
+        db->retry_ms = next_delay(db->retry_ms);
     db->retry_at = hf_clock_mono_ms() + db->retry_ms;
     db_set_state(db, DB_RETRY);
     db_wake_at(db, db->retry_at);
@@ -247,12 +258,23 @@ static void go_wait(struct db *db)
     db_set_state(db, DB_WAIT);
 }
 
+/* A cold database that is written by a program which ends at once is re-based: cheap for a small one,
+ * a pass over all of it for a large one. */
+static uint64_t cold_after(const struct db *db)
+{
+    uint64_t bytes = (uint64_t)hf_capture_commit(db->cap) *
+                     hf_live_page_size(hf_capture_live(db->cap));
+    return bytes <= DB_SMALL_BYTES ? DB_COLD_MS : DB_COLD_LARGE_MS;
+}
+
 /* Ready to follow: position known, log held. */
 static void go_live(struct db *db, struct hf_capture *cap)
 {
     db->cap = cap;
     db->retry_ms = 0;
     db->last_new_ms = hf_clock_mono_ms();
+    if (db->cold_after_ms < cold_after(db))
+        db->cold_after_ms = cold_after(db);
     db_clear_error(db);
     db_set_state(db, DB_LIVE);
     db_step(db);
@@ -470,7 +492,7 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
     if (look->has_new) {
         set_hot(db, now - db->last_new_ms <= DB_HOT_MS);
         db->last_new_ms = now;
-        db->cold_after_ms = DB_COLD_MS;
+        db->cold_after_ms = cold_after(db);
     } else if (now - db->last_new_ms > DB_HOT_MS) {
         set_hot(db, false);
     }

@@ -49,8 +49,11 @@ enum {
     DB_RUN_BYTES = 8 << 20,       /* captured pages that make an overlay run during a scan */
     DB_IDLE_CHECKPOINT_MS = 10000, /* quiet with frames not copied back: we checkpoint */
     DB_COLD_MS = 15000,           /* quiet and drained: try to close */
-    DB_COLD_MAX_MS = 600000,      /* ... at most this seldom when others keep it open */
+    DB_COLD_LARGE_MS = 600000,    /* the same for one whose re-base would be costly */
+    DB_COLD_MAX_MS = 3600000,      /* ... at most this seldom when others keep it open */
     DB_GIVE_UP_MS = 2000,         /* batch full and the store does not take it: let the log go */
+    DB_BUSY_MIN_MS = 2,           /* first retry of a lock that is taken */
+    DB_BUSY_QUIET_MS = 1000,      /* busy for longer than this is an error */
     DB_RETRY_MIN_MS = 100,
     DB_RETRY_MAX_MS = 30000,
     DB_SETTLE_MS = 20,            /* age of a main file's times before they prove anything */

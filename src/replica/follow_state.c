@@ -1,6 +1,5 @@
 #include "replica/follow_state.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -56,33 +55,53 @@ static char *cut_line(char **rest)
     return line;
 }
 
+/* "word <int> <int>"; cuts text. */
+static bool parse_pair(char *text, const char *word, int64_t out[2])
+{
+    size_t len = strlen(word);
+    if (text == NULL || strncmp(text, word, len) != 0 || text[len] != ' ')
+        return false;
+    char *first = text + len + 1;
+    char *second = strchr(first, ' ');
+    if (second == NULL)
+        return false;
+    *second++ = '\0';
+    return hf_parse_i64(first, INT64_MIN, INT64_MAX, &out[0], NULL) == HF_OK &&
+           hf_parse_i64(second, INT64_MIN, INT64_MAX, &out[1], NULL) == HF_OK;
+}
+
+static bool parse_floor(const char *text, uint64_t *floor)
+{
+    if (text == NULL || strncmp(text, "floor ", 6) != 0)
+        return false;
+    *floor = 0;
+    return strcmp(text + 6, "0000000000000000") == 0 ||
+           hf_parse_txid(text + 6, floor, NULL) == HF_OK;
+}
+
 static enum hf_code parse_state(struct hf_follow_state *s, char *text)
 {
     char *rest = text;
-    char *head = cut_line(&rest);
-    char *replica = head != NULL ? cut_line(&rest) : NULL;
-    char *file = replica != NULL ? cut_line(&rest) : NULL;
-    char *floor = file != NULL ? cut_line(&rest) : NULL;
-    unsigned long long dev = 0;
-    unsigned long long inode = 0;
-    char *clean = floor != NULL ? cut_line(&rest) : NULL;
-    unsigned long long size = 0;
-    long long mtime_ns = 0;
-    if (clean == NULL || strcmp(head, "holdfast-follow 1") != 0 ||
-        strncmp(replica, "replica ", 8) != 0 || sscanf(file, "file %llu %llu", &dev, &inode) != 2 ||
-        strncmp(floor, "floor ", 6) != 0 || sscanf(clean, "clean %llu %lld", &size, &mtime_ns) != 2)
-        return HF_E_CORRUPT;
-    uint64_t txid = 0;
-    if (strcmp(floor + 6, "0000000000000000") != 0 &&
-        hf_parse_txid(floor + 6, &txid, NULL) != HF_OK)
+    char *lines[5];
+    for (size_t i = 0; i < HF_ARRAY_LEN(lines); i++) {
+        lines[i] = cut_line(&rest);
+        if (lines[i] == NULL)
+            return HF_E_CORRUPT;
+    }
+    int64_t file[2];
+    int64_t clean[2];
+    uint64_t floor = 0;
+    if (strcmp(lines[0], "holdfast-follow 1") != 0 || strncmp(lines[1], "replica ", 8) != 0 ||
+        !parse_pair(lines[2], "file", file) || !parse_floor(lines[3], &floor) ||
+        !parse_pair(lines[4], "clean", clean))
         return HF_E_CORRUPT;
     hf_free(s->replica);
-    s->replica = hf_strdup(replica + 8);
-    s->dev = dev;
-    s->inode = inode;
-    s->floor = txid;
-    s->clean_size = size;
-    s->clean_mtime_ns = mtime_ns;
+    s->replica = hf_strdup(lines[1] + 8);
+    s->dev = (uint64_t)file[0];
+    s->inode = (uint64_t)file[1];
+    s->floor = floor;
+    s->clean_size = (uint64_t)clean[0];
+    s->clean_mtime_ns = clean[1];
     return HF_OK;
 }
 
@@ -186,9 +205,9 @@ enum hf_code hf_follow_state_save(struct hf_follow_state *s, uint64_t floor, str
     hf_txid_format(floor, hex);
     HF_AUTO_FREE char *path = hf_path_join(s->dir, "follow");
     HF_AUTO_FREE char *text =
-        hf_asprintf("holdfast-follow 1\nreplica %s\nfile %llu %llu\nfloor %s\nclean %llu %lld\n",
-                    s->replica, (unsigned long long)s->dev, (unsigned long long)s->inode, hex,
-                    (unsigned long long)s->clean_size, (long long)s->clean_mtime_ns);
+        hf_asprintf("holdfast-follow 1\nreplica %s\nfile %lld %lld\nfloor %s\nclean %lld %lld\n",
+                    s->replica, (long long)s->dev, (long long)s->inode, hex,
+                    (long long)s->clean_size, (long long)s->clean_mtime_ns);
     HF_TRY(hf_path_mkdirs(s->dir, 0700, err));
     HF_TRY(hf_path_write_atomic(path, text, strlen(text), 0600, err));
     s->floor = floor;

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 #include <ftw.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include "replica/compact.h"
 #include "replica/follow.h"
 #include "replica/restore.h"
+#include "sqlite/testdb.h"
 #include "sqlite/wal.h"
 
 enum { PAGE = 1024, PAGES_MAX = 8192 };
@@ -37,7 +37,8 @@ struct rig {
     char src[96];
     char dst[96];
     char rep[96];
-    sqlite3 *db;
+    struct hf_testdb db;
+    enum hf_code run_rc;
     struct hf_store *store;
     struct hf_replica *replica;
     struct hf_follow *follow;
@@ -52,11 +53,11 @@ static void must(enum hf_code rc, const struct hf_err *err)
         fail_msg("%s: %s", hf_code_word(rc), err->text);
 }
 
-static void exec(sqlite3 *db, const char *sql)
+static void exec(struct hf_testdb *db, const char *sql)
 {
-    char *text = NULL;
-    if (sqlite3_exec(db, sql, NULL, NULL, &text) != SQLITE_OK)
-        fail_msg("%s: %s", sql, text);
+    int rc = hf_testdb_exec(db, "%s", sql);
+    if (rc != 0)
+        fail_msg("%s: SQLite code %d", sql, rc);
 }
 
 static enum hf_code base_run(void *arg, const char *path, uint64_t *txid, struct hf_err *err)
@@ -131,21 +132,21 @@ static void ship(struct rig *r)
 
 static void commit(struct rig *r)
 {
-    exec(r->db, "BEGIN; UPDATE n SET k=k+1");
+    exec(&r->db, "BEGIN; UPDATE n SET k=k+1");
     switch (rand_r(&r->seed) % 6) {
     case 0:
-        exec(r->db,
+        exec(&r->db,
              "INSERT INTO t(x) WITH RECURSIVE c(n) AS (VALUES(1) UNION ALL SELECT n+1 FROM c "
              "WHERE n<120) SELECT randomblob(700) FROM c");
         break;
     case 1:
-        exec(r->db, "DELETE FROM t WHERE i % 3 = 0; PRAGMA incremental_vacuum(100)");
+        exec(&r->db, "DELETE FROM t WHERE i % 3 = 0; PRAGMA incremental_vacuum(100)");
         break;
     default:
-        exec(r->db, "INSERT INTO t(x) VALUES(randomblob(50)); UPDATE t SET x=randomblob(60) WHERE "
-                    "i % 17 = 4");
+        exec(&r->db, "INSERT INTO t(x) VALUES(randomblob(50)); UPDATE t SET x=randomblob(60) WHERE "
+                     "i % 17 = 4");
     }
-    exec(r->db, "COMMIT");
+    exec(&r->db, "COMMIT");
     ship(r);
 }
 
@@ -166,10 +167,10 @@ static void rig_init_new(struct rig *r)
     snprintf(r->dst, sizeof(r->dst), "%s/dst.db", r->dir);
     snprintf(r->rep, sizeof(r->rep), "%s/rep", r->dir);
     rig_open_replica(r);
-    assert_int_equal(sqlite3_open(r->src, &r->db), SQLITE_OK);
-    exec(r->db, "PRAGMA page_size=1024; PRAGMA auto_vacuum=incremental; PRAGMA journal_mode=wal;"
-                "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(i INTEGER PRIMARY KEY, x);"
-                "CREATE TABLE n(k); INSERT INTO n VALUES(0)");
+    hf_testdb_start(&r->db, r->src);
+    exec(&r->db, "PRAGMA page_size=1024; PRAGMA auto_vacuum=incremental; PRAGMA journal_mode=wal;"
+                 "PRAGMA wal_autocheckpoint=0; CREATE TABLE t(i INTEGER PRIMARY KEY, x);"
+                 "CREATE TABLE n(k); INSERT INTO n VALUES(0)");
     ship(r); /* TXID 1: every page is in the log */
 }
 
@@ -186,7 +187,7 @@ static void rig_deinit(struct rig *r)
     hf_follow_close(r->follow);
     hf_replica_free(r->replica);
     hf_store_close(r->store);
-    sqlite3_close(r->db);
+    hf_testdb_stop(&r->db);
     nftw(r->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -230,22 +231,16 @@ static void catch_up(struct rig *r)
 
 static void check_same(struct rig *r)
 {
-    sqlite3 *db = NULL;
-    sqlite3_int64 n = 0;
-    sqlite3_int64 m = 0;
-    assert_int_equal(sqlite3_open_v2(r->dst, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    unsigned char *ours = sqlite3_serialize(db, "main", &n, 0);
-    unsigned char *theirs = sqlite3_serialize(r->db, "main", &m, 0);
+    uint8_t *ours = NULL;
+    uint8_t *theirs = NULL;
+    size_t n = 0;
+    size_t m = 0;
+    hf_testdb_image(r->dst, &ours, &n);
+    hf_testdb_image(r->src, &theirs, &m);
     assert_int_equal(n, m);
-    assert_memory_equal(ours, theirs, (size_t)n);
-    sqlite3_free(ours);
-    sqlite3_free(theirs);
-    sqlite3_stmt *st = NULL;
-    sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL);
-    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-    assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
-    sqlite3_finalize(st);
-    sqlite3_close(db);
+    assert_memory_equal(ours, theirs, n);
+    hf_free(ours);
+    hf_free(theirs);
 }
 
 static int run_self(const char *mode, const char *a, const char *b, const char *fault)
@@ -264,12 +259,11 @@ static int run_self(const char *mode, const char *a, const char *b, const char *
 
 static int mode_sql(const char *path, const char *sql)
 {
-    sqlite3 *db = NULL;
-    sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
-    sqlite3_busy_timeout(db, 3000);
-    int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
-    sqlite3_close(db);
-    return rc == SQLITE_OK ? 0 : 1;
+    struct hf_testdb db;
+    hf_testdb_start(&db, path);
+    int rc = hf_testdb_exec(&db, "%s", sql);
+    hf_testdb_stop(&db);
+    return rc;
 }
 
 /* Follows until nothing is left to apply, copies back, ends in order. */
@@ -430,10 +424,12 @@ static void test_seal_and_page_size(void **state)
     rig_init_new(&r);
     commit(&r);
     follow(&r);
-    sqlite3_int64 pages = 0;
-    sqlite3_free(sqlite3_serialize(r.db, "main", &pages, 0));
+    size_t bytes = 0;
+    uint8_t *image = NULL;
+    hf_testdb_image(r.src, &image, &bytes);
+    hf_free(image);
     struct hf_ltx_header h = {.page_size = PAGE,
-                              .commit = (uint32_t)(pages / PAGE),
+                              .commit = (uint32_t)(bytes / PAGE),
                               .min_txid = r.txid + 1,
                               .max_txid = r.txid + 1,
                               .node_id = 5};
@@ -562,7 +558,7 @@ static void test_takes_over_from_litestream(void **state)
         commit(&r);
     follow(&r);
     catch_up(&r);
-    exec(r.db, "PRAGMA user_version=3"); /* page 1 */
+    exec(&r.db, "PRAGMA user_version=3"); /* page 1 */
     ship(&r);
     catch_up(&r);
     check_same(&r);
@@ -630,7 +626,8 @@ static void *run_thread(void *arg)
 {
     struct rig *r = arg;
     struct hf_err err = HF_ERR_INIT;
-    return (void *)(uintptr_t)hf_follow_run(r->follow, &err);
+    r->run_rc = hf_follow_run(r->follow, &err);
+    return NULL;
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -660,7 +657,7 @@ static void test_reacts_at_once(void **state)
     hf_clock_sleep_us(50000);
     uint64_t us[ROUNDS];
     for (int i = 0; i < ROUNDS; i++) {
-        exec(r.db, "INSERT INTO t(x) VALUES(randomblob(50))");
+        exec(&r.db, "INSERT INTO t(x) VALUES(randomblob(50))");
         uint64_t start = hf_clock_mono_ns();
         ship(&r);
         struct hf_follow_status st;
@@ -673,9 +670,8 @@ static void test_reacts_at_once(void **state)
     }
     uint64_t stop_ms = hf_clock_mono_ms();
     hf_follow_stop(r.follow);
-    void *rc = NULL;
-    pthread_join(thread, &rc);
-    assert_int_equal((uintptr_t)rc, HF_OK);
+    pthread_join(thread, NULL);
+    assert_int_equal(r.run_rc, HF_OK);
     assert_true(hf_clock_mono_ms() - stop_ms < 2000);
     qsort(us, ROUNDS, sizeof(us[0]), compare_u64);
     printf("put to visible: p50 %llu us, max %llu us\n", (unsigned long long)us[ROUNDS / 2],

@@ -73,7 +73,7 @@ enum hf_apply_sql { HF_APPLY_SQL_READ, HF_APPLY_SQL_CONVERT, HF_APPLY_SQL_PASSIV
 HF_MUST enum hf_code hf_apply_sql(struct hf_apply *a, enum hf_apply_sql what, bool *is_complete,
                                   struct hf_err *err);
 /* The error for an SQLite result code of a VFS call or connection. */
-enum hf_code hf_apply_sqlite_err(struct hf_err *err, const struct hf_apply *a, int rc,
-                                 const char *what);
+HF_MUST enum hf_code hf_apply_sqlite_err(struct hf_err *err, const struct hf_apply *a, int rc,
+                                         const char *what);
 
 #endif

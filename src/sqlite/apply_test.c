@@ -50,7 +50,10 @@ static pid_t start(const char *const *argv)
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        execvp(argv[0], (char *const *)(uintptr_t)argv);
+        char *args[8] = {NULL};
+        for (int i = 0; i < 7 && argv[i] != NULL; i++)
+            args[i] = hf_strdup(argv[i]);
+        execvp(args[0], args);
         _exit(127);
     }
     return pid;
@@ -477,6 +480,16 @@ static void kill_at(void *arg, const char *step)
         kill(getpid(), SIGKILL);
 }
 
+static enum hf_code apply_thrice(struct rig *r, struct hf_apply *a, struct hf_err *err)
+{
+    for (int round = 0; round < 3; round++) {
+        struct hf_apply_ckpt c;
+        HF_TRY(rig_apply(r, a, err));
+        HF_TRY(hf_apply_checkpoint(a, 0, &c, err));
+    }
+    return HF_OK;
+}
+
 /* Applies the whole of the source's log as one transaction, as a follower's fold from its floor
  * does, and checkpoints, three times; dies at the given step. */
 static int mode_apply(const char *dst, const char *src, const char *page_size, const char *at)
@@ -486,25 +499,17 @@ static int mode_apply(const char *dst, const char *src, const char *page_size, c
     struct hf_apply *a = NULL;
     struct killer k = {.at = strtoul(at, NULL, 10)};
     snprintf(r.src, sizeof(r.src), "%s", src);
-    if (hf_apply_open(dst, &a, &err) != HF_OK)
-        goto bad;
-    hf_apply_set_step_hook(a, kill_at, &k);
-    if (!rig_collect(&r, true))
-        goto bad;
-    for (int round = 0; round < 3; round++) {
-        if (rig_apply(&r, a, &err) != HF_OK)
-            goto bad;
-        struct hf_apply_ckpt c;
-        if (hf_apply_checkpoint(a, 0, &c, &err) != HF_OK)
-            goto bad;
+    enum hf_code rc = hf_apply_open(dst, &a, &err);
+    if (rc == HF_OK) {
+        hf_apply_set_step_hook(a, kill_at, &k);
+        rc = rig_collect(&r, true) ? apply_thrice(&r, a, &err) : HF_E_INTERNAL;
     }
+    if (rc != HF_OK)
+        fprintf(stderr, "apply: %s\n", err.text);
     hf_apply_close(a);
     rig_pages_drop(&r);
     hf_free(r.pages);
-    return 0;
-bad:
-    fprintf(stderr, "apply: %s\n", err.text);
-    return 1;
+    return rc != HF_OK;
 }
 
 /* ---- tests ---- */

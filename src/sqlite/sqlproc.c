@@ -17,7 +17,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-enum { ANSWER_EXTRA_MS = 60000, CHILD_FD = 3 };
+enum { ANSWER_EXTRA_MS = 60000 };
 
 struct request {
     int32_t action;
@@ -195,9 +195,9 @@ static _Noreturn void become_child(const struct hf_sqlproc *p, int fd)
 {
     if (p->exe == NULL)
         _exit(hf_sqlproc_serve(fd));
-    if (fd != CHILD_FD && dup2(fd, CHILD_FD) < 0)
+    if (fd != HF_SQLPROC_FD && dup2(fd, HF_SQLPROC_FD) < 0)
         _exit(127);
-    if (fd == CHILD_FD)
+    if (fd == HF_SQLPROC_FD)
         fcntl(fd, F_SETFD, 0);
     execl(p->exe, "holdfast", HF_SQLPROC_ARG, (char *)NULL);
     _exit(127);

@@ -19,6 +19,7 @@
 #include "base/err.h"
 
 #define HF_SQLPROC_ARG "__sql"
+enum { HF_SQLPROC_FD = 3 }; /* where that child finds its socket */
 
 enum hf_sql_action {
     /* Opens, reads a row of sqlite_schema, closes: runs recovery if it is due; as the last

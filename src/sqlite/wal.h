@@ -12,8 +12,8 @@
  *           transaction), salt-1, salt-2, checksum (2 words), then the page
  *
  * A frame's checksum goes on from the one before it (the first from the header's) over the frame
- * header's first 8 bytes and the page. A frame counts if its salts are the header's, its checksum is
- * right, its page number is not 0, and a commit frame follows it or is it.
+ * header's first 8 bytes and the page. A frame counts if its salts are the header's, its checksum
+ * is right, its page number is not 0, and a commit frame follows it or is it.
  *
  * The index, "app.db-shm", is shared memory in blocks of 32 KiB, in host byte order. Block 0 begins
  * with 136 bytes of header:
@@ -165,9 +165,9 @@ uint32_t hf_walindex_block_of(uint32_t frame);
 uint32_t hf_walindex_block_base(uint32_t block);
 /* The page number recorded for frame; p is its block. 0 = none. */
 uint32_t hf_walindex_pgno(const volatile void *p, uint32_t frame);
-/* Records that frame holds pgno; p is its block. The first frame of a block zeroes the block. False:
- * the hash table is not usable (a corrupt index; then nothing was stored). Under WRITE only; call
- * hf_walindex_truncate first if a writer died (see apply.h). */
+/* Records that frame holds pgno; p is its block. The first frame of a block zeroes the block.
+ * False: the hash table is not usable (a corrupt index; then nothing was stored). Under WRITE only;
+ * call hf_walindex_truncate first if a writer died (see apply.c). */
 HF_MUST bool hf_walindex_append(volatile void *p, uint32_t frame, uint32_t pgno);
 /* True if an entry for frame is set already although it was never published: leftovers. */
 bool hf_walindex_is_set(const volatile void *p, uint32_t frame);

@@ -1,0 +1,313 @@
+/* holdfast replicate: follows the configured databases until it is told to stop. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "cmd/common.h"
+#include "cmd/rows.h"
+#include "os/file.h"
+#include "replica/compact.h"
+#include "replica/engine.h"
+#include "replica/restore.h"
+
+enum { SYNC_SLICE_MS = 200, ONCE_TIMEOUT_MS = 24 * 3600 * 1000 };
+
+struct options {
+    struct hf_config_flags config;
+    const char *exec;
+    const char *log_level;
+    bool once;
+    bool force_snapshot;
+    bool enforce_retention;
+    bool restore_if_db_not_exists;
+    int64_t sync_interval_ns;
+    bool is_check;
+};
+
+#define OPT(name_, kind_, member, ...)                                                             \
+    {.name = (name_), .kind = (kind_), .offset = offsetof(struct options, member), __VA_ARGS__}
+
+static const struct hf_flag flags[] = {
+    HF_CONFIG_FLAGS(struct options, config),
+    OPT("exec", HF_FLAG_STRING, exec, .value = "CMD",
+        .doc = "Runs CMD while replicating; signals are passed on to it, and when it ends "
+               "everything is synced and its exit code is ours."),
+    OPT("once", HF_FLAG_BOOL, once, .doc = "Ships what is committed now and ends."),
+    OPT("force-snapshot", HF_FLAG_BOOL, force_snapshot,
+        .doc = "With -once: writes a snapshot even if none is due."),
+    OPT("enforce-retention", HF_FLAG_BOOL, enforce_retention,
+        .doc = "With -once: deletes what retention no longer keeps."),
+    OPT("restore-if-db-not-exists", HF_FLAG_BOOL, restore_if_db_not_exists,
+        .doc = "Restores a database that is missing from its replica before following it."),
+    OPT("log-level", HF_FLAG_STRING, log_level, .value = "LEVEL",
+        .doc = "debug, info, warn or error."),
+    OPT("sync-interval", HF_FLAG_NS, sync_interval_ns, .value = "DURATION", .marks = HF_FLAG_OURS,
+        .doc = "Overrides sync-interval of every replica."),
+    OPT("config-validate", HF_FLAG_BOOL, is_check, .marks = HF_FLAG_OURS,
+        .doc = "Only checks the configuration, as `holdfast config check`."),
+};
+
+/* ---- signals: blocked everywhere, taken by the main thread ---- */
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGCHLD);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
+static pid_t start_child(const char *command, const sigset_t *blocked, struct hf_err *err)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_sigmask(SIG_UNBLOCK, blocked, NULL);
+        signal(SIGPIPE, SIG_DFL);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    if (pid < 0)
+        hf_err_sys(err, errno, "start '%s'", command);
+    return pid;
+}
+
+static int child_code(int status)
+{
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Waits for a reason to end: a signal without a child, or the child's end. */
+static void wait_for_end(const sigset_t *set, pid_t child, int *exit_code)
+{
+    for (;;) {
+        int sig = 0;
+        int status = 0;
+        if (sigwait(set, &sig) != 0)
+            continue;
+        if (sig == SIGCHLD && child > 0 && waitpid(child, &status, WNOHANG) == child) {
+            *exit_code = child_code(status);
+            return;
+        }
+        if (sig == SIGCHLD)
+            continue;
+        hf_log(HF_LOG_INFO, "signal received, syncing", HF_F_STR("signal", strsignal(sig)),
+               HF_F_END);
+        if (child <= 0)
+            return;
+        kill(child, sig);
+    }
+}
+
+/* The last sync; a second signal ends it early. */
+static enum hf_code final_sync(struct hf_engine *e, const sigset_t *set, int64_t timeout_ms,
+                               struct hf_err *err)
+{
+    uint64_t end = hf_clock_mono_ms() + (uint64_t)timeout_ms;
+    enum hf_code rc = HF_E_TIMEOUT;
+    while (rc == HF_E_TIMEOUT) {
+        rc = hf_engine_sync(e, SYNC_SLICE_MS, err);
+        sigset_t pending;
+        sigpending(&pending);
+        bool is_again = sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
+        if (rc == HF_E_TIMEOUT && is_again) {
+            int sig = 0;
+            sigwait(set, &sig);
+            return hf_err_wrap(err, "last sync cut short by a second signal");
+        }
+        if (hf_clock_mono_ms() >= end)
+            break;
+    }
+    return rc;
+}
+
+/* ---- before and after ---- */
+
+static enum hf_code open_replica(const struct hf_config_replica *conf, struct hf_store **store,
+                                 struct hf_replica **replica, struct hf_err *err)
+{
+    HF_TRY(hf_store_open(conf->url, store, err));
+    enum hf_code rc = hf_replica_new(*store, "", replica, err);
+    if (rc != HF_OK)
+        hf_store_close(*store);
+    return rc;
+}
+
+static enum hf_code restore_one(const struct hf_config_db *db, struct hf_err *err)
+{
+    struct hf_store *store = NULL;
+    struct hf_replica *r = NULL;
+    struct hf_restore_result res;
+    struct hf_restore_options o = {.output = db->path};
+    HF_TRY(open_replica(&db->replicas[0], &store, &r, err));
+    enum hf_code rc = hf_restore_run(r, &o, &res, err);
+    hf_replica_free(r);
+    hf_store_close(store);
+    if (rc == HF_E_NOT_FOUND) /* nothing there yet: the database is new */
+        return HF_OK;
+    if (rc == HF_OK)
+        hf_log(HF_LOG_INFO, "restored", HF_F_STR("db", db->path), HF_F_TXID("txid", res.txid),
+               HF_F_END);
+    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "restore %s", db->path);
+}
+
+static enum hf_code restore_missing(const struct hf_config *cfg, bool is_all, struct hf_err *err)
+{
+    for (size_t i = 0; i < cfg->n_dbs; i++) {
+        const struct hf_config_db *db = cfg->dbs[i];
+        if ((is_all || db->restore_if_db_not_exists) && !hf_path_exists(db->path) &&
+            db->n_replicas > 0)
+            HF_TRY(restore_one(db, err));
+    }
+    return HF_OK;
+}
+
+static enum hf_code tidy_one(const struct hf_config *cfg, const struct hf_config_db *db,
+                             const struct options *o, struct hf_err *err)
+{
+    const struct hf_config_replica *conf = &db->replicas[0];
+    struct hf_store *store = NULL;
+    struct hf_replica *r = NULL;
+    enum hf_ltx_form form = HF_LTX_FORM_BLOCK;
+    struct hf_compact_result res;
+    struct hf_retention policy = {
+        .is_enabled = true,
+        .l0_retention_ms = cfg->l0_retention_ms,
+        .snapshot_retention_ms = conf->snapshot_retention_ms,
+    };
+    HF_TRY(open_replica(conf, &store, &r, err));
+    enum hf_code rc = hf_replica_form(r, &form, err);
+    if (rc == HF_OK && o->force_snapshot)
+        rc = hf_compact_snapshot(r, form, NULL, &res, err);
+    if (rc == HF_OK && o->enforce_retention)
+        rc = hf_retention_run(r, &policy, hf_clock_wall_ms(), false, NULL, err);
+    hf_replica_free(r);
+    hf_store_close(store);
+    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "%s", db->path);
+}
+
+static enum hf_code tidy(const struct hf_config *cfg, const struct options *o, struct hf_err *err)
+{
+    if (!o->force_snapshot && !o->enforce_retention)
+        return HF_OK;
+    for (size_t i = 0; i < cfg->n_dbs; i++)
+        HF_TRY(tidy_one(cfg, cfg->dbs[i], o, err));
+    return HF_OK;
+}
+
+/* ---- the command ---- */
+
+static enum hf_code load(const struct hf_run *run, struct hf_config **cfg, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    if (run->n_args == 1)
+        return hf_err_set(err, HF_E_INVALID, "a database needs a replica URL: replicate %s URL",
+                          run->args[0]);
+    if (run->n_args >= 2 && o->config.path != NULL)
+        return hf_err_set(err, HF_E_INVALID, "give a database and its URL, or -config, not both");
+    if (run->n_args >= 2)
+        HF_TRY(hf_config_from_args(run->args[0], run->args + 1, (size_t)run->n_args - 1, cfg, err));
+    else
+        HF_TRY(hf_cmd_load_config(&o->config, cfg, err));
+    if (o->sync_interval_ns > 0)
+        hf_config_set_sync_interval(*cfg, o->sync_interval_ns);
+    return HF_OK;
+}
+
+static enum hf_code check_options(const struct options *o, const struct hf_config *cfg,
+                                  struct hf_err *err)
+{
+    if (!o->once && (o->force_snapshot || o->enforce_retention))
+        return hf_err_set(err, HF_E_INVALID, "-force-snapshot and -enforce-retention go with -once");
+    if (o->once && o->exec != NULL)
+        return hf_err_set(err, HF_E_INVALID, "-once and -exec do not go together");
+    if (cfg->n_dbs == 0 && cfg->n_dirs == 0)
+        return hf_err_set(err, HF_E_INVALID, "%s names no database", cfg->file);
+    return HF_OK;
+}
+
+/* With the engine running: until the end, with its last sync. */
+static enum hf_code follow(struct hf_run *run, const struct hf_config *cfg, struct hf_engine *e,
+                           const sigset_t *set, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    const char *command = o->exec != NULL ? o->exec : cfg->exec;
+    pid_t child = 0;
+    if (o->once)
+        return final_sync(e, set, ONCE_TIMEOUT_MS, err);
+    if (command != NULL) {
+        child = start_child(command, set, err);
+        if (child < 0)
+            return err->code;
+    }
+    wait_for_end(set, child, &run->exit_code);
+    enum hf_code rc = final_sync(e, set, cfg->shutdown_sync_timeout_ms, err);
+    if (rc == HF_OK)
+        return HF_OK;
+    hf_log(HF_LOG_ERROR, "not everything was synced", HF_F_ERR(err), HF_F_END);
+    return rc;
+}
+
+static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_engine *e = NULL;
+    char exe[HF_LIMIT_PATH];
+    size_t len = sizeof(exe);
+    sigset_t set;
+    HF_TRY(hf_cmd_setup_log(cfg, o->log_level, err));
+    HF_TRY(check_options(o, cfg, err));
+    block_signals(&set);
+    HF_TRY(restore_missing(cfg, o->restore_if_db_not_exists, err));
+    if (uv_exepath(exe, &len) != 0)
+        return hf_err_set(err, HF_E_INTERNAL, "cannot find this program's own path");
+    struct hf_engine_options eo = {.cfg = cfg, .exe = exe};
+    HF_TRY(hf_engine_start(&eo, &e, err));
+    hf_log(HF_LOG_INFO, "replicating", HF_F_STR("version", HF_VERSION),
+           HF_F_U64("databases", cfg->n_dbs), HF_F_STR("config", cfg->file), HF_F_END);
+    enum hf_code rc = follow(run, cfg, e, &set, err);
+    hf_engine_stop(e);
+    if (rc == HF_OK)
+        rc = tidy(cfg, o, err);
+    return rc;
+}
+
+static enum hf_code run_replicate(struct hf_run *run, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_config *cfg = NULL;
+    HF_TRY(load(run, &cfg, err));
+    enum hf_code rc = o->is_check ? HF_OK : replicate(run, cfg, err);
+    hf_config_free(cfg);
+    return rc;
+}
+
+static const struct hf_example examples[] = {
+    {"holdfast replicate -config litestream.yml", "follows every database of the file"},
+    {"holdfast replicate app.db /backups/app", "one database, without a file"},
+    {"holdfast replicate -once app.db /backups/app", "ships what is there and ends"},
+    {NULL, NULL},
+};
+
+const struct hf_command hf_cmd_replicate = {
+    .name = "replicate", .group = "Protect", .summary = "stream databases to their replicas",
+    .args = "[DB_PATH REPLICA_URL]", .min_args = 0, .max_args = -1, .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags), .options_size = sizeof(struct options), .examples = examples,
+    .run = run_replicate,
+    .doc = "Follows the write-ahead log of each database and ships what is committed: the first "
+           "commit after a quiet time at once, then at most once per sync-interval. Databases in "
+           "rollback-journal mode are switched to WAL mode. SIGINT or SIGTERM sync once more and "
+           "end; a second one ends without.",
+    .exits = "with -exec, the exit code of the command",
+};
