@@ -60,7 +60,7 @@ static int unknown_command(const struct hf_command *const *list, const char *par
     if (s.best != NULL)
         fprintf(stderr, "  did you mean %s?\n", s.best);
     else
-        fprintf(stderr, "  holdfast help %s lists them\n", parent);
+        fprintf(stderr, "  holdfast help%s%s lists them\n", parent[0] == '\0' ? "" : " ", parent);
     return EXIT_USAGE;
 }
 
@@ -102,5 +102,5 @@ int hf_cmd_main(int argc, char **argv)
     if (cmd == NULL)
         return unknown_command(hf_commands, "", word);
     return cmd->subs != NULL ? run_sub(cmd, argc - 2, argv + 2)
-                             : run_command(cmd, cmd->name, argc - 2, argv + 2);
+                             : run_command(cmd, word, argc - 2, argv + 2);
 }
