@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "config/docs.h"
 #include "config/schema.h"
+#include "os/file.h"
 
 enum { PAGE_MAX = 1 << 20 };
 
@@ -112,6 +114,22 @@ static void test_reference(void **state)
     assert_lists_all(hf_docs_reference, "| `%s` |");
 }
 
+/* docs/config.md is the page as of now. */
+static void test_page_is_current(void **state)
+{
+    (void)state;
+    struct hf_buf out;
+    HF_AUTO_FREE char *page = NULL;
+    size_t len = 0;
+    hf_buf_init(&out, PAGE_MAX);
+    assert_int_equal(hf_docs_reference(&out, NULL), HF_OK);
+    assert_int_equal(hf_path_read(HF_FIXTURES "/../../docs/config.md", PAGE_MAX, &page, &len, NULL),
+                     HF_OK);
+    if (strcmp(page, hf_buf_str(&out)) != 0)
+        fail_msg("docs/config.md is stale: holdfast config docs > docs/config.md");
+    hf_buf_deinit(&out);
+}
+
 static void test_json_schema(void **state)
 {
     (void)state;
@@ -174,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_litestream_keys), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_reference),       cmocka_unit_test(test_json_schema),
+        cmocka_unit_test(test_page_is_current),
         cmocka_unit_test(test_example),         cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
