@@ -5,8 +5,8 @@
  * scan the same after being packed again. Checksums would stop the fuzzer at the first changed
  * byte, so each input is tried as it is and once more with every checksum put right (mend).
  *
- * An index block: another process may have scribbled over it, so lookups, appends and truncation must
- * end and stay inside the block whatever it holds.
+ * An index block: another process may have scribbled over it, so lookups, appends and truncation
+ * must end and stay inside the block whatever it holds.
  */
 #include <stdlib.h>
 #include <string.h>
