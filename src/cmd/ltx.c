@@ -23,7 +23,7 @@ struct options {
 static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
     {.name = "level", .kind = HF_FLAG_ENUM, .offset = offsetof(struct options, level),
-     .words = levels, .value = "LEVEL", .def = "0",
+     .words = levels, .value = "0-9|all", .def = "0",
      .doc = "0: as captured; 1 to 8: compacted; 9: snapshots; all."},
     {.name = "replica", .kind = HF_FLAG_STRING, .offset = offsetof(struct options, replica),
      .value = "NAME", .marks = HF_FLAG_OURS,

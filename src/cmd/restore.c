@@ -56,7 +56,7 @@ static const struct hf_flag flags[] = {
     {.name = "dry-run", .kind = HF_FLAG_BOOL, AT(dry_run),
      .doc = "Show which files would be read; write nothing."},
     {.name = "integrity-check", .kind = HF_FLAG_ENUM, AT(integrity), .words = integrity_words,
-     .value = "MODE", .def = "none",
+     .value = "none|quick|full", .def = "none",
      .doc = "Let SQLite check the copy before it gets its name. Every checksum of the replica is "
             "verified in any case."},
     {.name = "f", .kind = HF_FLAG_BOOL, AT(follow),

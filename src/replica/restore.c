@@ -119,6 +119,7 @@ struct restore {
     char *dir; /* of the output */
     char *temp;
     uint32_t perm;
+    bool is_there; /* something has the output's name: empty, or to be replaced */
     struct hf_restore_result result;
 };
 
@@ -230,10 +231,12 @@ static enum hf_code check_output(struct restore *t, struct hf_err *err)
     struct hf_file_stat st;
     struct hf_err ignored = HF_ERR_INIT;
     bool is_there = hf_path_stat(output, &st, &ignored) == HF_OK;
+    t->is_there = is_there;
     if (is_there && !st.is_regular)
         return hf_err_set(err, HF_E_INVALID, "%s is not a file", output);
-    if (is_there && !t->options->is_force) {
-        hf_err_set(err, HF_E_EXISTS, "cannot restore, output path already exists: %s", output);
+    if (is_there && st.size > 0 && !t->options->is_force) { /* an empty file is no database; mktemp makes them */
+        hf_err_set(err, HF_E_EXISTS,
+                   "cannot restore, output path already exists and is not empty: %s", output);
         hf_err_hint(err, "-force replaces it, -if-db-not-exists skips it, -o names another");
         return HF_E_EXISTS;
     }
@@ -258,9 +261,9 @@ static enum hf_code take_name(struct restore *t, struct hf_err *err)
         HF_AUTO_FREE char *side = hf_asprintf("%s%s", output, side_files[i]);
         HF_TRY(hf_path_remove(side, err));
     }
-    enum hf_code rc = t->options->is_force ? hf_path_rename(t->temp, output, err)
-                                           : hf_path_rename_new(t->temp, output, err);
-    HF_TRY(rc);
+    bool may_replace = t->options->is_force || t->is_there;
+    HF_TRY(may_replace ? hf_path_rename(t->temp, output, err)
+                       : hf_path_rename_new(t->temp, output, err));
     return hf_path_sync_dir(t->dir, err);
 }
 

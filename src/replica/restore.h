@@ -63,7 +63,7 @@ HF_MUST enum hf_code hf_restore_plan_make(struct hf_replica *r,
                                           struct hf_restore_plan *plan, struct hf_err *err);
 void hf_restore_plan_deinit(struct hf_restore_plan *plan);
 
-/* HF_E_EXISTS if the output, or a -wal or -journal of its name, is there and is_force is not set. */
+/* HF_E_EXISTS if the output (not empty), or a -wal or -journal of its name, is there and is_force is not set. */
 HF_MUST enum hf_code hf_restore_run(struct hf_replica *r, const struct hf_restore_options *o,
                                     struct hf_restore_result *result, struct hf_err *err);
 
