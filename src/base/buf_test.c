@@ -132,10 +132,14 @@ static void test_steal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append_and_str),   cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_grows_without_losing), cmocka_unit_test(test_err_wraps_outside_in),
-        cmocka_unit_test(test_err_is_bounded),   cmocka_unit_test(test_codes),
-        cmocka_unit_test(test_bytes),            cmocka_unit_test(test_steal),
+        cmocka_unit_test(test_append_and_str),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_grows_without_losing),
+        cmocka_unit_test(test_err_wraps_outside_in),
+        cmocka_unit_test(test_err_is_bounded),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_steal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,9 +18,9 @@ enum { HF_JSON_DEPTH = 32 };
 
 struct hf_json {
     struct hf_buf *out;
-    bool is_pretty;                  /* two blanks a level, else one line */
-    bool is_full;                    /* the buffer's limit was met */
-    bool has_key;                    /* a key is waiting for its value */
+    bool is_pretty; /* two blanks a level, else one line */
+    bool is_full;   /* the buffer's limit was met */
+    bool has_key;   /* a key is waiting for its value */
     int depth;
     bool has_items[HF_JSON_DEPTH];
 };

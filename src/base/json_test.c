@@ -43,8 +43,14 @@ static void test_any_bytes(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "\x01\x1f\"\\/\n\r\t", "\xc3\xa6\xe2\x82\xac\xf0\x9f\x98\x80", "\xff\xfe", "\xc0\xaf",
-        "\xed\xa0\x80", "\xe2\x82", "\xf5\x80\x80\x80", "cut\xc3",
+        "\x01\x1f\"\\/\n\r\t",
+        "\xc3\xa6\xe2\x82\xac\xf0\x9f\x98\x80",
+        "\xff\xfe",
+        "\xc0\xaf",
+        "\xed\xa0\x80",
+        "\xe2\x82",
+        "\xf5\x80\x80\x80",
+        "cut\xc3",
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(texts); i++) {
         struct hf_buf b;

@@ -131,10 +131,8 @@ static void test_levels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_long_value),
-        cmocka_unit_test(test_long_json),
+        cmocka_unit_test(test_text),       cmocka_unit_test(test_json),
+        cmocka_unit_test(test_long_value), cmocka_unit_test(test_long_json),
         cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,11 +140,20 @@ enum hf_code hf_parse_duration_ns(const char *text, int64_t *out, struct hf_err 
 static int64_t size_factor(const char *unit)
 {
     static const struct unit units[] = {
-        {"", 1},           {"B", 1},          {"K", 1 << 10},
-        {"KB", 1 << 10},   {"KIB", 1 << 10},  {"M", 1 << 20},
-        {"MB", 1 << 20},   {"MIB", 1 << 20},  {"G", 1 << 30},
-        {"GB", 1 << 30},   {"GIB", 1 << 30},  {"T", INT64_C(1) << 40},
-        {"TB", INT64_C(1) << 40}, {"TIB", INT64_C(1) << 40},
+        {"", 1},
+        {"B", 1},
+        {"K", 1 << 10},
+        {"KB", 1 << 10},
+        {"KIB", 1 << 10},
+        {"M", 1 << 20},
+        {"MB", 1 << 20},
+        {"MIB", 1 << 20},
+        {"G", 1 << 30},
+        {"GB", 1 << 30},
+        {"GIB", 1 << 30},
+        {"T", INT64_C(1) << 40},
+        {"TB", INT64_C(1) << 40},
+        {"TIB", INT64_C(1) << 40},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(units); i++) {
         if (strcasecmp(unit, units[i].word) == 0)
@@ -321,7 +330,9 @@ void hf_duration_format(int64_t ns, char out[HF_DURATION_TEXT])
     int digits = v >= 1000000 ? 6 : v >= 1000 ? 3 : 0;
     put_decimal(num, sizeof(num), v, digits);
     snprintf(out, HF_DURATION_TEXT, "%s%.20s%s", sign, num,
-             digits == 6 ? "ms" : digits == 3 ? "\xc2\xb5s" : "ns");
+             digits == 6   ? "ms"
+             : digits == 3 ? "\xc2\xb5s"
+                           : "ns");
 }
 
 enum hf_code hf_parse_bool(const char *text, int *out, struct hf_err *err)

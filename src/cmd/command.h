@@ -32,9 +32,9 @@ enum {
 struct hf_flag {
     const char *name; /* without dashes */
     enum hf_flag_kind kind;
-    size_t offset;         /* in the options struct */
-    const char *value;     /* "FILE": what help shows for the value; NULL for BOOL */
-    const char *def;       /* as it would be typed; NULL: zero, NULL, or as said at the kind */
+    size_t offset;            /* in the options struct */
+    const char *value;        /* "FILE": what help shows for the value; NULL for BOOL */
+    const char *def;          /* as it would be typed; NULL: zero, NULL, or as said at the kind */
     const char *const *words; /* ENUM, ended by NULL */
     int64_t min;
     int64_t max; /* 0: no range */
@@ -53,8 +53,8 @@ struct hf_run {
     void *options;     /* cmd->options_size bytes, filled from flags */
     const char **args; /* positional arguments */
     int n_args;
-    int exit_code;     /* run() may set it when it returns HF_OK: the exit code of a child program */
-    const char *name;  /* "config check", for messages */
+    int exit_code;    /* of a child program: run() may set it when it returns HF_OK */
+    const char *name; /* "config check", for messages */
 };
 
 typedef enum hf_code hf_command_fn(struct hf_run *run, struct hf_err *err);
@@ -71,8 +71,8 @@ struct hf_command {
     const struct hf_flag *flags;
     size_t n_flags;
     size_t options_size;
-    const struct hf_example *examples; /* ended by a NULL line; may be NULL */
-    const char *exits;                 /* what its exit codes mean beyond docs/exit-codes.md */
+    const struct hf_example *examples;    /* ended by a NULL line; may be NULL */
+    const char *exits;                    /* what its exit codes mean beyond docs/exit-codes.md */
     const struct hf_command *const *subs; /* sub-commands, ended by NULL; then run is not used */
     hf_command_fn *run;
 };

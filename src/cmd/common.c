@@ -39,8 +39,7 @@ enum hf_code hf_cmd_setup_log(const struct hf_config *cfg, const char *level_fla
     if (word != NULL && word[0] != '\0' && !hf_log_parse_level(word, &level))
         return hf_err_set(err, HF_E_INVALID, "%s: '%.60s' is not one of debug, info, warn, error",
                           level_flag != NULL ? "-log-level" : "LOG_LEVEL", word);
-    hf_log_setup(level,
-                 cfg->logging.type == HF_CONFIG_LOG_JSON ? HF_LOG_JSON : HF_LOG_TEXT,
+    hf_log_setup(level, cfg->logging.type == HF_CONFIG_LOG_JSON ? HF_LOG_JSON : HF_LOG_TEXT,
                  cfg->logging.to_stderr);
     return HF_OK;
 }

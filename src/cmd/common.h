@@ -14,17 +14,21 @@ struct hf_config_flags {
 
 /* Two rows for a command's flag table; member is the struct hf_config_flags in its options type. */
 #define HF_CONFIG_FLAGS(type, member)                                                              \
-    {.name = "config", .kind = HF_FLAG_STRING, .offset = offsetof(type, member.path),              \
+    {.name = "config",                                                                             \
+     .kind = HF_FLAG_STRING,                                                                       \
+     .offset = offsetof(type, member.path),                                                        \
      .value = "FILE",                                                                              \
      .doc = "Configuration file. Without it: HOLDFAST_CONFIG, LITESTREAM_CONFIG, "                 \
             "/etc/holdfast.yml, /etc/litestream.yml."},                                            \
-    {.name = "no-expand-env", .kind = HF_FLAG_BOOL,                                                \
-     .offset = offsetof(type, member.no_expand_env),                                               \
-     .doc = "Leave $VAR in the configuration as it stands."}
+    {                                                                                              \
+        .name = "no-expand-env", .kind = HF_FLAG_BOOL,                                             \
+        .offset = offsetof(type, member.no_expand_env),                                            \
+        .doc = "Leave $VAR in the configuration as it stands."                                     \
+    }
 
 /* Loads the configuration and finds the databases of its directories; prints warnings to stderr. */
-HF_MUST enum hf_code hf_cmd_load_config(const struct hf_config_flags *flags,
-                                        struct hf_config **out, struct hf_err *err);
+HF_MUST enum hf_code hf_cmd_load_config(const struct hf_config_flags *flags, struct hf_config **out,
+                                        struct hf_err *err);
 /* "holdfast: warning: FILE:LINE:COL KEY: TEXT" for each, to stderr. */
 void hf_cmd_print_warnings(const struct hf_config *cfg);
 /* Level: flag (may be NULL), else LOG_LEVEL, else the configuration's. HF_E_INVALID for a word that

@@ -17,13 +17,19 @@ struct options {
 
 static const struct hf_flag check_flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
-    {.name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, json),
-     .marks = HF_FLAG_OURS, .doc = "As JSON, schema holdfast.config-check/1."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, json),
+     .marks = HF_FLAG_OURS,
+     .doc = "As JSON, schema holdfast.config-check/1."},
 };
 
 static const struct hf_flag json_flag[] = {
-    {.name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, json),
-     .marks = HF_FLAG_OURS, .doc = "As JSON, schema holdfast.config-explain/1."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, json),
+     .marks = HF_FLAG_OURS,
+     .doc = "As JSON, schema holdfast.config-explain/1."},
 };
 
 /* A file given as argument is the same as -config. */
@@ -152,8 +158,7 @@ static enum hf_code annotate(const struct hf_config *cfg, int line, const char *
     for (size_t i = 0; i < cfg->n_warnings; i++) {
         const struct hf_config_warning *w = &cfg->warnings[i];
         if (w->line == line)
-            HF_TRY(hf_buf_appendf(out, err, "%*s# holdfast: %s %s\n", indent, "", w->key,
-                                  w->text));
+            HF_TRY(hf_buf_appendf(out, err, "%*s# holdfast: %s %s\n", indent, "", w->key, w->text));
     }
     return HF_OK;
 }
@@ -209,45 +214,75 @@ static enum hf_code run_migrate(struct hf_run *run, struct hf_err *err)
 }
 
 static const struct hf_command check = {
-    .name = "check", .group = "Set up", .summary = "read a configuration and name what is wrong",
-    .args = "[FILE]", .max_args = 1, .flags = check_flags, .n_flags = HF_ARRAY_LEN(check_flags),
-    .options_size = sizeof(struct options), .run = run_check,
+    .name = "check",
+    .group = "Set up",
+    .summary = "read a configuration and name what is wrong",
+    .args = "[FILE]",
+    .max_args = 1,
+    .flags = check_flags,
+    .n_flags = HF_ARRAY_LEN(check_flags),
+    .options_size = sizeof(struct options),
+    .run = run_check,
     .exits = "2 when the file has an error or an unknown key; keys without effect and variables "
              "that are not set are only named.",
 };
 
 static const struct hf_command explain = {
-    .name = "explain", .group = "Set up", .summary = "say what a key means", .args = "KEY",
-    .min_args = 1, .max_args = 1, .flags = json_flag, .n_flags = HF_ARRAY_LEN(json_flag),
-    .options_size = sizeof(struct options), .run = run_explain,
+    .name = "explain",
+    .group = "Set up",
+    .summary = "say what a key means",
+    .args = "KEY",
+    .min_args = 1,
+    .max_args = 1,
+    .flags = json_flag,
+    .n_flags = HF_ARRAY_LEN(json_flag),
+    .options_size = sizeof(struct options),
+    .run = run_explain,
 };
 
 static const struct hf_command schema = {
-    .name = "schema", .group = "Set up", .summary = "print the JSON schema of the file, for editors",
-    .args = "", .run = run_schema,
+    .name = "schema",
+    .group = "Set up",
+    .summary = "print the JSON schema of the file, for editors",
+    .args = "",
+    .run = run_schema,
 };
 
 static const struct hf_command example = {
-    .name = "example", .group = "Set up", .summary = "print an example with every key", .args = "",
+    .name = "example",
+    .group = "Set up",
+    .summary = "print an example with every key",
+    .args = "",
     .run = run_example,
 };
 
 static const struct hf_command docs = {
-    .name = "docs", .group = "Set up", .summary = "print the reference page (Markdown)",
-    .args = "", .run = run_docs,
+    .name = "docs",
+    .group = "Set up",
+    .summary = "print the reference page (Markdown)",
+    .args = "",
+    .run = run_docs,
 };
 
 static const struct hf_command migrate = {
-    .name = "migrate", .group = "Set up",
+    .name = "migrate",
+    .group = "Set up",
     .summary = "print a litestream.yml as holdfast.yml, with remarks where something changes",
-    .args = "[FILE]", .max_args = 1, .flags = check_flags, .n_flags = HF_ARRAY_LEN(check_flags) - 1,
-    .options_size = sizeof(struct options), .run = run_migrate,
+    .args = "[FILE]",
+    .max_args = 1,
+    .flags = check_flags,
+    .n_flags = HF_ARRAY_LEN(check_flags) - 1,
+    .options_size = sizeof(struct options),
+    .run = run_migrate,
 };
 
 static const struct hf_command *const subs[] = {&check, &explain, &schema, &example,
                                                 &docs,  &migrate, NULL};
 
 const struct hf_command hf_cmd_config = {
-    .name = "config", .group = "Set up", .summary = "check, explain and convert configurations",
-    .args = "COMMAND", .subs = subs,
+    .name = "config",
+    .group = "Set up",
+    .summary = "check, explain and convert configurations",
+    .args = "COMMAND",
+    .subs = subs,
 };

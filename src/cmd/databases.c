@@ -13,7 +13,9 @@ struct options {
 
 static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
-    {.name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, json),
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, json),
      .doc = "As JSON, schema holdfast.databases/1."},
 };
 
@@ -93,9 +95,15 @@ static const struct hf_example examples[] = {
 };
 
 const struct hf_command hf_cmd_databases = {
-    .name = "databases", .group = "Look", .summary = "list the databases of the configuration",
-    .args = "", .flags = flags, .n_flags = HF_ARRAY_LEN(flags),
-    .options_size = sizeof(struct options), .examples = examples, .run = run_databases,
+    .name = "databases",
+    .group = "Look",
+    .summary = "list the databases of the configuration",
+    .args = "",
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
+    .examples = examples,
+    .run = run_databases,
     .doc = "Lists each database with the types of its replicas; directories are looked through "
            "for the databases they hold now.",
 };

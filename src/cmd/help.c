@@ -128,8 +128,9 @@ enum hf_code hf_help_overview(struct hf_buf *out, struct hf_err *err)
                 SAY(&t, "  %-12s %s\n", list[k]->name, list[k]->summary);
         }
     }
-    SAY(&t, "\nholdfast help COMMAND explains one. Flags take one dash or two. The configuration is\n"
-            "/etc/holdfast.yml, or a litestream.yml as it stands.\n");
+    SAY(&t,
+        "\nholdfast help COMMAND explains one. Flags take one dash or two. The configuration is\n"
+        "/etc/holdfast.yml, or a litestream.yml as it stands.\n");
     return t.rc;
 }
 
@@ -173,9 +174,10 @@ enum hf_code hf_help_man(struct hf_buf *out, struct hf_err *err)
 {
     struct text t = {out, err, HF_OK};
     char name[80];
-    SAY(&t, ".TH HOLDFAST 1 \"\" \"holdfast %s\"\n.SH NAME\n"
-            "holdfast \\- SQLite databases that survive their machine\n"
-            ".SH SYNOPSIS\n.B holdfast\n.I COMMAND\n[flags] [arguments]\n.SH COMMANDS\n",
+    SAY(&t,
+        ".TH HOLDFAST 1 \"\" \"holdfast %s\"\n.SH NAME\n"
+        "holdfast \\- SQLite databases that survive their machine\n"
+        ".SH SYNOPSIS\n.B holdfast\n.I COMMAND\n[flags] [arguments]\n.SH COMMANDS\n",
         HF_VERSION);
     for (size_t i = 0; hf_commands[i] != NULL; i++) {
         const struct hf_command *cmd = hf_commands[i];
@@ -262,8 +264,10 @@ enum hf_code hf_help_completion(const char *shell, struct hf_buf *out, struct hf
     } else if (strcmp(shell, "fish") == 0) {
         complete_fish(&t);
     } else {
-        return hf_err_set(err, HF_E_INVALID, "there is no completion for '%.40s' (try bash, zsh or "
-                                             "fish)", shell);
+        return hf_err_set(err, HF_E_INVALID,
+                          "there is no completion for '%.40s' (try bash, zsh or "
+                          "fish)",
+                          shell);
     }
     return t.rc;
 }
@@ -273,8 +277,11 @@ struct help_options {
 };
 
 static const struct hf_flag help_flag_rows[] = {
-    {.name = "man", .kind = HF_FLAG_BOOL, .offset = offsetof(struct help_options, man),
-     .marks = HF_FLAG_OURS, .doc = "Print the man page: holdfast help --man | man -l -"},
+    {.name = "man",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct help_options, man),
+     .marks = HF_FLAG_OURS,
+     .doc = "Print the man page: holdfast help --man | man -l -"},
 };
 
 static enum hf_code help_text(const struct hf_run *run, struct hf_buf *out, struct hf_err *err)
@@ -290,8 +297,8 @@ static enum hf_code help_text(const struct hf_run *run, struct hf_buf *out, stru
         return hf_err_set(err, HF_E_INVALID, "there is no command %.60s", run->args[0]);
     if (run->n_args == 1)
         return hf_help_command(cmd, cmd->name, out, err);
-    const struct hf_command *sub = cmd->subs == NULL ? NULL
-                                                     : hf_command_find(cmd->subs, run->args[1]);
+    const struct hf_command *sub =
+        cmd->subs == NULL ? NULL : hf_command_find(cmd->subs, run->args[1]);
     if (sub == NULL)
         return hf_err_set(err, HF_E_INVALID, "there is no command %.40s %.60s", cmd->name,
                           run->args[1]);
@@ -322,9 +329,14 @@ static enum hf_code run_completion(struct hf_run *run, struct hf_err *err)
 }
 
 const struct hf_command hf_cmd_help = {
-    .name = "help", .group = "Set up", .summary = "explain a command",
-    .args = "[COMMAND [SUBCOMMAND]]", .max_args = 2, .flags = help_flag_rows,
-    .n_flags = HF_ARRAY_LEN(help_flag_rows), .options_size = sizeof(struct help_options),
+    .name = "help",
+    .group = "Set up",
+    .summary = "explain a command",
+    .args = "[COMMAND [SUBCOMMAND]]",
+    .max_args = 2,
+    .flags = help_flag_rows,
+    .n_flags = HF_ARRAY_LEN(help_flag_rows),
+    .options_size = sizeof(struct help_options),
     .run = run_help,
 };
 
@@ -336,7 +348,12 @@ static const struct hf_example completion_examples[] = {
 };
 
 const struct hf_command hf_cmd_completion = {
-    .name = "completion", .group = "Set up", .summary = "print completions for a shell",
-    .args = "bash|zsh|fish", .min_args = 1, .max_args = 1, .examples = completion_examples,
+    .name = "completion",
+    .group = "Set up",
+    .summary = "print completions for a shell",
+    .args = "bash|zsh|fish",
+    .min_args = 1,
+    .max_args = 1,
+    .examples = completion_examples,
     .run = run_completion,
 };

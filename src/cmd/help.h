@@ -15,8 +15,7 @@ HF_MUST enum hf_code hf_help_command(const struct hf_command *cmd, const char *n
 /* holdfast.1: all commands. */
 HF_MUST enum hf_code hf_help_man(struct hf_buf *out, struct hf_err *err);
 /* shell: bash, zsh or fish; HF_E_INVALID for others. */
-HF_MUST enum hf_code hf_help_completion(const char *shell, struct hf_buf *out,
-                                        struct hf_err *err);
+HF_MUST enum hf_code hf_help_completion(const char *shell, struct hf_buf *out, struct hf_err *err);
 
 extern const struct hf_command hf_cmd_help;
 extern const struct hf_command hf_cmd_completion;

@@ -18,8 +18,8 @@ static int print_help(const struct hf_command *cmd, const char *name)
     struct hf_err err = HF_ERR_INIT;
     struct hf_buf out;
     hf_buf_init(&out, HF_OUT_MAX);
-    enum hf_code rc = cmd == NULL ? hf_help_overview(&out, &err)
-                                  : hf_help_command(cmd, name, &out, &err);
+    enum hf_code rc =
+        cmd == NULL ? hf_help_overview(&out, &err) : hf_help_command(cmd, name, &out, &err);
     if (rc == HF_OK)
         rc = hf_out_write((const char *)out.data, out.len, &err);
     hf_buf_deinit(&out);

@@ -1,5 +1,5 @@
 /*
- * From argv to a command and its exit code: all of main() but main() itself, so that tests reach it.
+ * From argv to a command and its exit code: all of main() but main() itself, for tests.
  */
 #ifndef HF_CMD_RUN_H
 #define HF_CMD_RUN_H

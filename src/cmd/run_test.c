@@ -84,8 +84,10 @@ static void expect(struct result r, int code, const char *err)
 static void test_wrong_words(void **state)
 {
     (void)state;
-    expect(CALL("databse"), 2, "holdfast: there is no command databse\n  did you mean databases?\n");
-    expect(CALL("zzzzzzzz"), 2, "holdfast: there is no command zzzzzzzz\n  holdfast help lists them\n");
+    expect(CALL("databse"), 2,
+           "holdfast: there is no command databse\n  did you mean databases?\n");
+    expect(CALL("zzzzzzzz"), 2,
+           "holdfast: there is no command zzzzzzzz\n  holdfast help lists them\n");
     expect(CALL("config", "chekc"), 2,
            "holdfast: there is no command config chekc\n  did you mean check?\n");
     expect(CALL("config", "check", "-jsn"), 2,
@@ -180,8 +182,11 @@ static void test_help_of_one(void **state)
     assert_int_equal(a.code, 0);
     assert_string_equal(a.out, b.out);
     assert_string_equal(a.out, c.out);
-    assert_int_equal(strncmp(a.out, "holdfast databases: list the databases of the configuration\n\n"
-                                    "usage: holdfast databases [flags]\n", 94), 0);
+    assert_int_equal(strncmp(a.out,
+                             "holdfast databases: list the databases of the configuration\n\n"
+                             "usage: holdfast databases [flags]\n",
+                             94),
+                     0);
     assert_non_null(strstr(a.out, "\n  -config FILE\n"));
     result_free(&a);
     result_free(&b);
@@ -201,9 +206,10 @@ static char *write_config(const char *text)
 static void test_databases(void **state)
 {
     (void)state;
-    char *file = write_config("dbs:\n"
-                              "  - {path: /d/a.db, replica: {path: /r/a}}\n"
-                              "  - {path: /d/longer.db, replicas: [{path: /r/b}, {url: 's3://b/p'}]}\n");
+    char *file =
+        write_config("dbs:\n"
+                     "  - {path: /d/a.db, replica: {path: /r/a}}\n"
+                     "  - {path: /d/longer.db, replicas: [{path: /r/b}, {url: 's3://b/p'}]}\n");
     struct result r = CALL("databases", "-config", file);
     assert_int_equal(r.code, 0);
     assert_string_equal(r.out, "path          replica\n"
@@ -304,11 +310,11 @@ static void test_full_stdout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wrong_words),    cmocka_unit_test(test_version),
-        cmocka_unit_test(test_every_row),      cmocka_unit_test(test_texts_are_complete),
-        cmocka_unit_test(test_help_of_one),    cmocka_unit_test(test_databases),
-        cmocka_unit_test(test_config_check),   cmocka_unit_test(test_size_text),
-        cmocka_unit_test(test_table_widths),   cmocka_unit_test(test_full_stdout),
+        cmocka_unit_test(test_wrong_words),  cmocka_unit_test(test_version),
+        cmocka_unit_test(test_every_row),    cmocka_unit_test(test_texts_are_complete),
+        cmocka_unit_test(test_help_of_one),  cmocka_unit_test(test_databases),
+        cmocka_unit_test(test_config_check), cmocka_unit_test(test_size_text),
+        cmocka_unit_test(test_table_widths), cmocka_unit_test(test_full_stdout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,10 @@
 
 /* Versions this was built with; set by meson. */
 #ifndef HF_BUILT_WITH
-#define HF_BUILT_WITH {"", ""}
+#define HF_BUILT_WITH                                                                              \
+    {                                                                                              \
+        "", ""                                                                                     \
+    }
 #endif
 
 struct options {
@@ -15,10 +18,16 @@ struct options {
 static const char *const built_with[][2] = {HF_BUILT_WITH};
 
 static const struct hf_flag flags[] = {
-    {.name = "v", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, verbose),
-     .marks = HF_FLAG_OURS, .doc = "Also the libraries it was built with."},
-    {.name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, json),
-     .marks = HF_FLAG_OURS, .doc = "As JSON, schema holdfast.version/1."},
+    {.name = "v",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, verbose),
+     .marks = HF_FLAG_OURS,
+     .doc = "Also the libraries it was built with."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, json),
+     .marks = HF_FLAG_OURS,
+     .doc = "As JSON, schema holdfast.version/1."},
 };
 
 static enum hf_code print_json(struct hf_err *err)
@@ -46,7 +55,12 @@ static enum hf_code run_version(struct hf_run *run, struct hf_err *err)
 }
 
 const struct hf_command hf_cmd_version = {
-    .name = "version", .group = "Set up", .summary = "print the version", .args = "",
-    .flags = flags, .n_flags = HF_ARRAY_LEN(flags), .options_size = sizeof(struct options),
+    .name = "version",
+    .group = "Set up",
+    .summary = "print the version",
+    .args = "",
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
     .run = run_version,
 };

@@ -62,14 +62,13 @@ void hf_config_db_free(struct hf_config_db *db)
 static void resolve_retention(struct hf_raw_replica *raw, const struct hf_config_db *db)
 {
     struct hf_config_replica *r = &raw->r;
-    r->snapshot_retention_ms = raw->retention_ms >= 0 ? raw->retention_ms
-                                                      : db->snapshot.retention_ms;
-    r->snapshot_interval_ms = raw->snapshot_interval_ms >= 0 ? raw->snapshot_interval_ms
-                                                             : db->snapshot.interval_ms;
+    r->snapshot_retention_ms =
+        raw->retention_ms >= 0 ? raw->retention_ms : db->snapshot.retention_ms;
+    r->snapshot_interval_ms =
+        raw->snapshot_interval_ms >= 0 ? raw->snapshot_interval_ms : db->snapshot.interval_ms;
     int64_t check = r->snapshot_retention_ms < HOUR_MS ? r->snapshot_retention_ms : HOUR_MS;
-    r->retention_check_interval_ms = raw->retention_check_interval_ms >= 0
-                                         ? raw->retention_check_interval_ms
-                                         : check;
+    r->retention_check_interval_ms =
+        raw->retention_check_interval_ms >= 0 ? raw->retention_check_interval_ms : check;
 }
 
 static enum hf_code read_replica(struct loader *l, const struct hf_yaml *node, const char *name,
@@ -119,8 +118,8 @@ static enum hf_code apply_tier(struct loader *l, const struct hf_yaml *node, con
     if (tier == NULL || tier->kind == HF_YAML_NULL)
         return HF_OK;
     const struct hf_yaml *tiers = hf_yaml_get(l->root, "tiers");
-    const struct hf_yaml *bundle = tier->kind == HF_YAML_TEXT ? hf_yaml_get(tiers, tier->text)
-                                                              : NULL;
+    const struct hf_yaml *bundle =
+        tier->kind == HF_YAML_TEXT ? hf_yaml_get(tiers, tier->text) : NULL;
     if (bundle == NULL)
         return hf_reading_fail(&l->rd, tier, name, "tier %.60s is not among tiers: at the top",
                                tier->kind == HF_YAML_TEXT ? tier->text : "");
@@ -369,8 +368,8 @@ enum hf_code hf_config_load(const struct hf_config_options *opt, struct hf_confi
         return HF_E_NOT_FOUND;
     }
     struct hf_arena *scratch = hf_arena_new(64);
-    enum hf_code rc = hf_path_read(hf_place_absolute(scratch, file), HF_LIMIT_CONFIG_BYTES, &text,
-                                   &len, err);
+    enum hf_code rc =
+        hf_path_read(hf_place_absolute(scratch, file), HF_LIMIT_CONFIG_BYTES, &text, &len, err);
     hf_arena_free(scratch);
     return rc != HF_OK ? rc : hf_config_parse(file, text, len, opt, out, err);
 }

@@ -2,13 +2,13 @@
  * The configuration: holdfast.yml, and litestream.yml of 0.3 and 0.5 as it stands, resolved into
  * plain values. Keys, types, defaults, ranges and texts are in schema_table.c, one row a key.
  *
- *   YAML text -> $VAR expansion -> nodes with line and column (yamltree.h) -> schema rows -> these structs
+ *   YAML text -> $VAR expansion -> nodes (yamltree.h) -> schema rows -> these structs
  *
  * Loaded once by a command on its main thread, then read-only: any thread may read. Every string
- * and array belongs to the hf_config (its arena) and lives until hf_config_free. Numbers carry their
- * unit in the name; they are resolved: defaults, global settings, tier and per-database settings
- * are already applied, nobody looks further than the struct at hand. A string that is not set is
- * NULL.
+ * and array belongs to the hf_config (its arena) and lives until hf_config_free. Numbers carry
+ * their unit in the name; they are resolved: defaults, global settings, tier and per-database
+ * settings are already applied, nobody looks further than the struct at hand. A string that is not
+ * set is NULL.
  *
  * Limits: HF_LIMIT_CONFIG_BYTES of text, nesting HF_YAML_DEPTH, no YAML aliases.
  * Errors name file, line, column and key: "holdfast.yml:12:15 dbs[2].sync-interval: 'ten' is not a

@@ -146,11 +146,11 @@ static void test_who_wins(void **state)
 static void test_global_section(void **state)
 {
     (void)state;
-    struct hf_config *cfg = must_parse(
-        "exec: \"app --serve\"\nlevels: [{interval: 10s}, {interval: 1m}]\n"
-        "l0-retention: 0\nretention: {enabled: false}\nshutdown-sync-timeout: 5s\n"
-        "logging: {level: WARNING, type: json, stderr: true}\n"
-        "socket: {enabled: false, path: /run/x.sock, permissions: 0660}\n");
+    struct hf_config *cfg =
+        must_parse("exec: \"app --serve\"\nlevels: [{interval: 10s}, {interval: 1m}]\n"
+                   "l0-retention: 0\nretention: {enabled: false}\nshutdown-sync-timeout: 5s\n"
+                   "logging: {level: WARNING, type: json, stderr: true}\n"
+                   "socket: {enabled: false, path: /run/x.sock, permissions: 0660}\n");
     assert_string_equal(cfg->exec, "app --serve");
     assert_int_equal(cfg->n_levels, 2);
     assert_int_equal(cfg->level_interval_ms[1], 60000);
@@ -219,8 +219,7 @@ static const struct error_row error_rows[] = {
      "holdfast.yml:1:23 socket.permissions: '999' are not permission bits (try 0600)"},
     {"part-size: 5XB", HF_E_INVALID, "holdfast.yml:1:12 part-size: '5XB' is not a size (try 64KB)"},
     {"exec: [a, b]", HF_E_INVALID, "holdfast.yml:1:7 exec: needs one value, not a list"},
-    {"logging: yes", HF_E_INVALID,
-     "holdfast.yml:1:10 logging: needs a mapping of keys and values"},
+    {"logging: yes", HF_E_INVALID, "holdfast.yml:1:10 logging: needs a mapping of keys and values"},
     {"- a\n- b\n", HF_E_INVALID, "holdfast.yml:1:1 needs a mapping of keys and values"},
     {"dbs: {path: x}", HF_E_INVALID,
      "holdfast.yml:1:6 dbs: needs a list (- path: /var/lib/app.db)"},
@@ -283,7 +282,8 @@ static const struct error_row error_rows[] = {
      "holdfast.yml:4:11 dbs[0]: tier p9 is not among tiers: at the top"},
     {"levels: [{interval: 1m}, {interval: 30s}]", HF_E_INVALID,
      "holdfast.yml:1:26 levels[1]: interval must be longer than that of the level before"},
-    {"levels: [{}]", HF_E_INVALID, "holdfast.yml:1:10 levels[0]: needs interval (try interval: 30s)"},
+    {"levels: [{}]", HF_E_INVALID,
+     "holdfast.yml:1:10 levels[0]: needs interval (try interval: 30s)"},
     {"addr: 1\naddr: 2\n", HF_E_INVALID,
      "holdfast.yml:2:1: addr is here a second time (first on line 1)"},
     {"dbs: [", HF_E_INVALID, "holdfast.yml:2:1: did not find expected node content"},
@@ -298,8 +298,8 @@ static void test_error_texts(void **state)
         const struct error_row *row = &error_rows[i];
         struct hf_config *cfg = NULL;
         struct hf_err err = HF_ERR_INIT;
-        enum hf_code rc = hf_config_parse("holdfast.yml", row->yaml, strlen(row->yaml), NULL, &cfg,
-                                          &err);
+        enum hf_code rc =
+            hf_config_parse("holdfast.yml", row->yaml, strlen(row->yaml), NULL, &cfg, &err);
         if (rc != row->code || err.code != row->code || strcmp(err.text, row->text) != 0)
             fail_msg("row %zu:\n%s\ncode %d\n got: %s\nwant: %s", i, row->yaml, rc, err.text,
                      row->text);

@@ -52,9 +52,10 @@ static int remove_tree(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "b.db", "a.db", "text.db", "short.db", "empty.db", "c.sqlite", "sub/d.db",
-        "sub/deep/e.db", ".hidden.db", ".a.db-holdfast/x.db", "sub/up", "sub/up2", "sub/deep", "sub",
-        ".a.db-holdfast", ""};
+        "b.db",     "a.db",     "text.db",       "short.db",   "empty.db",
+        "c.sqlite", "sub/d.db", "sub/deep/e.db", ".hidden.db", ".a.db-holdfast/x.db",
+        "sub/up",   "sub/up2",  "sub/deep",      "sub",        ".a.db-holdfast",
+        ""};
     for (size_t i = 0; i < HF_ARRAY_LEN(names); i++) {
         HF_AUTO_FREE char *path = hf_path_join(root, names[i]);
         if (remove(path) != 0)
@@ -113,9 +114,9 @@ static void test_recursive(void **state)
 static void test_own_entry_wins(void **state)
 {
     (void)state;
-    HF_AUTO_FREE char *text = hf_asprintf(
-        "dbs:\n  - {path: %s/a.db, replica: {path: /own}}\n"
-        "  - {dir: %s, pattern: '*.db', replica: {path: /r}}\n", root, root);
+    HF_AUTO_FREE char *text = hf_asprintf("dbs:\n  - {path: %s/a.db, replica: {path: /own}}\n"
+                                          "  - {dir: %s, pattern: '*.db', replica: {path: /r}}\n",
+                                          root, root);
     struct hf_config *cfg = NULL;
     assert_int_equal(hf_config_parse("f", text, strlen(text), NULL, &cfg, NULL), HF_OK);
     assert_int_equal(hf_config_scan_dirs(cfg, NULL), HF_OK);

@@ -17,25 +17,97 @@ enum { PAGE_MAX = 1 << 20 };
 
 /* Every key Litestream 0.3 or 0.5 knows, by section: a file that uses one of them must not get an
  * unknown-key warning. */
-static const char *const litestream_root[] = {
-    "addr", "socket", "levels", "snapshot", "l0-retention", "l0-retention-check-interval",
-    "retention", "verify-compaction", "validation", "heartbeat-url", "heartbeat-interval", "exec",
-    "mcp-addr", "shutdown-sync-timeout", "shutdown-sync-interval", "logging", "dbs", NULL};
-static const char *const litestream_db[] = {
-    "path", "dir", "pattern", "recursive", "watch", "meta-path", "meta-dir", "monitor-interval",
-    "checkpoint-interval", "busy-timeout", "min-checkpoint-page-count",
-    "max-checkpoint-page-count", "truncate-page-n", "max-sync-wal-bytes", "snapshot",
-    "restore-if-db-not-exists", "replica", "replicas", NULL};
-static const char *const litestream_replica[] = {
-    "type", "name", "path", "url", "sync-interval", "max-sync-ltx-files", "auto-recover",
-    "validation-interval", "retention", "retention-check-interval", "snapshot-interval", "age",
-    "access-key-id", "secret-access-key", "region", "bucket", "endpoint", "force-path-style",
-    "sign-payload", "require-content-md5", "skip-verify", "storage-class", "part-size",
-    "concurrency", "sse-customer-algorithm", "sse-customer-key", "sse-customer-key-path",
-    "sse-kms-key-id", "account-name", "account-key", "sas-token", "host", "user", "password",
-    "key-path", "host-key", "concurrent-writes", "jwt", "seed", "creds", "nkey", "username",
-    "token", "tls", "root-cas", "client-cert", "client-key", "max-reconnects", "reconnect-wait",
-    "timeout", "webdav-url", "webdav-username", "webdav-password", NULL};
+static const char *const litestream_root[] = {"addr",
+                                              "socket",
+                                              "levels",
+                                              "snapshot",
+                                              "l0-retention",
+                                              "l0-retention-check-interval",
+                                              "retention",
+                                              "verify-compaction",
+                                              "validation",
+                                              "heartbeat-url",
+                                              "heartbeat-interval",
+                                              "exec",
+                                              "mcp-addr",
+                                              "shutdown-sync-timeout",
+                                              "shutdown-sync-interval",
+                                              "logging",
+                                              "dbs",
+                                              NULL};
+static const char *const litestream_db[] = {"path",
+                                            "dir",
+                                            "pattern",
+                                            "recursive",
+                                            "watch",
+                                            "meta-path",
+                                            "meta-dir",
+                                            "monitor-interval",
+                                            "checkpoint-interval",
+                                            "busy-timeout",
+                                            "min-checkpoint-page-count",
+                                            "max-checkpoint-page-count",
+                                            "truncate-page-n",
+                                            "max-sync-wal-bytes",
+                                            "snapshot",
+                                            "restore-if-db-not-exists",
+                                            "replica",
+                                            "replicas",
+                                            NULL};
+static const char *const litestream_replica[] = {"type",
+                                                 "name",
+                                                 "path",
+                                                 "url",
+                                                 "sync-interval",
+                                                 "max-sync-ltx-files",
+                                                 "auto-recover",
+                                                 "validation-interval",
+                                                 "retention",
+                                                 "retention-check-interval",
+                                                 "snapshot-interval",
+                                                 "age",
+                                                 "access-key-id",
+                                                 "secret-access-key",
+                                                 "region",
+                                                 "bucket",
+                                                 "endpoint",
+                                                 "force-path-style",
+                                                 "sign-payload",
+                                                 "require-content-md5",
+                                                 "skip-verify",
+                                                 "storage-class",
+                                                 "part-size",
+                                                 "concurrency",
+                                                 "sse-customer-algorithm",
+                                                 "sse-customer-key",
+                                                 "sse-customer-key-path",
+                                                 "sse-kms-key-id",
+                                                 "account-name",
+                                                 "account-key",
+                                                 "sas-token",
+                                                 "host",
+                                                 "user",
+                                                 "password",
+                                                 "key-path",
+                                                 "host-key",
+                                                 "concurrent-writes",
+                                                 "jwt",
+                                                 "seed",
+                                                 "creds",
+                                                 "nkey",
+                                                 "username",
+                                                 "token",
+                                                 "tls",
+                                                 "root-cas",
+                                                 "client-cert",
+                                                 "client-key",
+                                                 "max-reconnects",
+                                                 "reconnect-wait",
+                                                 "timeout",
+                                                 "webdav-url",
+                                                 "webdav-username",
+                                                 "webdav-password",
+                                                 NULL};
 
 static void assert_has(const struct hf_section *s, const char *const *names)
 {
@@ -77,7 +149,8 @@ static void test_rows(void **state)
             size_t len = strlen(key->doc);
             if (key->doc[len - 1] != '.' || strchr(key->doc, '|') != NULL)
                 fail_msg("%s.%s: text must end in a full stop and hold no '|'", s->path, key->name);
-            if (key->not_honoured != NULL && key->not_honoured[strlen(key->not_honoured) - 1] == '.')
+            const char *why = key->not_honoured;
+            if (why != NULL && why[strlen(why) - 1] == '.')
                 fail_msg("%s.%s: the reason must not end in a full stop", s->path, key->name);
         }
     }
@@ -192,8 +265,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_litestream_keys), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_reference),       cmocka_unit_test(test_json_schema),
-        cmocka_unit_test(test_page_is_current),
-        cmocka_unit_test(test_example),         cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_page_is_current), cmocka_unit_test(test_example),
+        cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,8 @@
  *
  * A name is letters, digits and '_'; ${...} takes anything up to '}'. A variable that is not set is
  * empty. $PID is the process id (unless a variable PID is set). There is no escape: "$$" is empty
- * too, a '$' that no name follows stays. A value may hold several lines; positions in later messages
- * count in the expanded text.
+ * too, a '$' that no name follows stays. A value may hold several lines; positions in later
+ * messages count in the expanded text.
  */
 #ifndef HF_CONFIG_EXPAND_H
 #define HF_CONFIG_EXPAND_H

@@ -254,9 +254,8 @@ static enum hf_code from_url(struct hf_reading *rd, struct hf_raw_replica *raw,
             *(r->type == HF_REPLICA_NATS ? &r->nats.username : &r->sftp.user) = url.user;
         return HF_OK;
     case HF_REPLICA_WEBDAV:
-        r->webdav.url = hf_arena_printf(arena, "%s://%s",
-                                        strcmp(url.scheme, "webdavs") == 0 ? "https" : "http",
-                                        url.host);
+        r->webdav.url = hf_arena_printf(
+            arena, "%s://%s", strcmp(url.scheme, "webdavs") == 0 ? "https" : "http", url.host);
         r->webdav.username = url.user != NULL ? url.user : r->webdav.username;
         r->webdav.password = url.password != NULL ? url.password : r->webdav.password;
         return HF_OK;
@@ -395,7 +394,8 @@ enum hf_code hf_place_replica(struct hf_reading *rd, struct hf_raw_replica *raw,
         HF_TRY(finish_remote(rd, raw, at, name));
     r->path = resolved_path(rd->cfg->arena, raw);
     if (r->path[0] == '\0' || strcmp(r->path, "/") == 0)
-        return hf_reading_fail(rd, at, name, "needs a path: a replica may not fill the root of a %s",
+        return hf_reading_fail(rd, at, name,
+                               "needs a path: a replica may not fill the root of a %s",
                                r->type == HF_REPLICA_FILE ? "file system" : "bucket");
     if (r->name == NULL)
         r->name = hf_replica_type_word(r->type);
@@ -438,8 +438,9 @@ static void claims_of_db(const struct hf_config_db *db, struct claim *claims, si
 {
     if (!db->is_dir && db->path != NULL) {
         add_claim(claims, n, (struct claim){real_path("db", db->path), db->path, "databases", db});
-        add_claim(claims, n, (struct claim){real_path("meta", db->meta_path), db->meta_path,
-                                            "databases keep their state in", db});
+        add_claim(claims, n,
+                  (struct claim){real_path("meta", db->meta_path), db->meta_path,
+                                 "databases keep their state in", db});
     }
     for (size_t i = 0; i < db->n_replicas; i++) {
         const struct hf_config_replica *r = &db->replicas[i];

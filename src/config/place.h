@@ -18,7 +18,7 @@ const char *hf_place_meta(struct hf_arena *arena, const char *dir, const char *d
 /* A configured meta-path: absolute; a trailing "-litestream" becomes "-holdfast". */
 const char *hf_place_meta_given(struct hf_arena *arena, const char *meta_path);
 
-/* Fills type, url, path, bucket, host... of raw->r from raw's url or keys. at and name: for errors. */
+/* Fills type, url, path, bucket, host... of raw->r from raw's url or keys. at, name: for errors. */
 HF_MUST enum hf_code hf_place_replica(struct hf_reading *rd, struct hf_raw_replica *raw,
                                       const struct hf_yaml *at, const char *name);
 /* r->url from the other fields, without secrets. */

@@ -88,8 +88,8 @@ static enum hf_code parse_octal(const char *text, int64_t max, int64_t *out, str
 {
     const char *digits = strncmp(text, "0o", 2) == 0 ? text + 2 : text;
     size_t len = strlen(digits);
-    long v = len >= 1 && len <= 6 && strspn(digits, "01234567") == len ? strtol(digits, NULL, 8)
-                                                                      : -1;
+    long v =
+        len >= 1 && len <= 6 && strspn(digits, "01234567") == len ? strtol(digits, NULL, 8) : -1;
     if (v < 0 || v > max)
         return hf_err_set(err, HF_E_INVALID, "'%.60s' are not permission bits (try 0600)", text);
     *out = v;
@@ -241,8 +241,8 @@ static enum hf_code set_strings(struct hf_reading *rd, const struct hf_key *key,
 static void warn_not_honoured(struct hf_reading *rd, const struct hf_key *key,
                               const struct hf_yaml *value, const char *name)
 {
-    bool is_default = key->def != NULL && value->kind == HF_YAML_TEXT &&
-                      strcasecmp(key->def, value->text) == 0;
+    bool is_default =
+        key->def != NULL && value->kind == HF_YAML_TEXT && strcasecmp(key->def, value->text) == 0;
     if (key->not_honoured == NULL || is_default)
         return;
     struct hf_config_warning w = {.kind = HF_CONFIG_NOT_HONOURED,
@@ -273,10 +273,10 @@ enum hf_code hf_schema_set(struct hf_reading *rd, const struct hf_key *key,
                            const struct hf_yaml *value, const char *name, void *base)
 {
     if (key->kind == HF_KEY_REFUSED) {
-        hf_reading_fail(rd, value, name, "%s", key->not_honoured);
+        enum hf_code rc = hf_reading_fail(rd, value, name, "%s", key->not_honoured);
         if (rd->err != NULL)
             rd->err->code = HF_E_UNSUPPORTED;
-        return HF_E_UNSUPPORTED;
+        return rc == HF_OK ? HF_OK : HF_E_UNSUPPORTED;
     }
     if (value->kind == HF_YAML_NULL)
         return HF_OK; /* "key:" alone leaves the default */
@@ -336,8 +336,8 @@ static void warn_unknown(struct hf_reading *rd, const struct hf_yaml_pair *pair,
     hf_reading_warn(rd, &w);
 }
 
-enum hf_code hf_schema_apply(struct hf_reading *rd, const struct hf_yaml *node,
-                             const char *prefix, const struct hf_view *views)
+enum hf_code hf_schema_apply(struct hf_reading *rd, const struct hf_yaml *node, const char *prefix,
+                             const struct hf_view *views)
 {
     if (node == NULL || node->kind == HF_YAML_NULL)
         return HF_OK;

@@ -1,8 +1,8 @@
 /*
- * The schema: one row a key, one table a section (schema_table.c). The rows drive the parser and its
- * errors (schema.c), and the reference page, the example file, the JSON schema and "config explain"
- * (docs.c). To add a key: a row, a field at its offset, and nothing else unless the value needs
- * resolving (config.c).
+ * The schema: one row a key, one table a section (schema_table.c). The rows drive the parser and
+ * its errors (schema.c), and the reference page, the example file, the JSON schema and "config
+ * explain" (docs.c). To add a key: a row, a field at its offset, and nothing else unless the value
+ * needs resolving (config.c).
  *
  * Private to config/, apart from docs.h. Pure.
  */
@@ -25,7 +25,7 @@ enum hf_key_kind {
     HF_KEY_STRINGS, /* struct hf_config_strings: a list, or one */
     HF_KEY_ENUM,    /* int: index into words */
     HF_KEY_SECTION, /* a mapping described by section, placed at offset */
-    HF_KEY_NODE,    /* a list or mapping that config.c reads by itself; section describes the items */
+    HF_KEY_NODE,    /* a list or mapping that config.c reads itself; section describes the items */
     HF_KEY_REFUSED, /* an error: the text is in not_honoured */
 };
 
@@ -43,16 +43,16 @@ struct hf_key {
     const char *name;
     enum hf_key_kind kind;
     size_t offset;
-    const char *def;     /* as it would be written in the file; NULL: not set (integers: -1) */
-    int64_t min;         /* range of numbers, in the unit of the field */
-    int64_t max;         /* 0: no range */
+    const char *def; /* as it would be written in the file; NULL: not set (integers: -1) */
+    int64_t min;     /* range of numbers, in the unit of the field */
+    int64_t max;     /* 0: no range */
     unsigned flags;
-    const char *since;   /* "0.3", "0.5" (of Litestream), "holdfast" */
-    const char *only;    /* replica types it is for: "s3", "sftp, nats"; NULL: all */
+    const char *since; /* "0.3", "0.5" (of Litestream), "holdfast" */
+    const char *only;  /* replica types it is for: "s3", "sftp, nats"; NULL: all */
     const char *doc;
     const struct hf_section *section;
-    const char *const *words;  /* ENUM, ended by NULL */
-    const char *not_honoured;  /* what happens instead; NULL: it is honoured */
+    const char *const *words; /* ENUM, ended by NULL */
+    const char *not_honoured; /* what happens instead; NULL: it is honoured */
 };
 
 struct hf_section {
@@ -123,9 +123,9 @@ HF_MUST enum hf_code hf_schema_set(struct hf_reading *rd, const struct hf_key *k
                                    const struct hf_yaml *value, const char *name, void *base);
 const struct hf_key *hf_schema_find(const struct hf_section *section, const char *name);
 
-/* "FILE:LINE:COL NAME: text", or "NAME: text" when at->line is 0 (not from a file): HF_E_INVALID. */
-enum hf_code hf_reading_fail(struct hf_reading *rd, const struct hf_yaml *at, const char *name,
-                             const char *fmt, ...) HF_PRINTF(4, 5);
+/* HF_E_INVALID "FILE:LINE:COL NAME: text", or "NAME: text" when at->line is 0 (not from a file). */
+HF_MUST enum hf_code hf_reading_fail(struct hf_reading *rd, const struct hf_yaml *at,
+                                     const char *name, const char *fmt, ...) HF_PRINTF(4, 5);
 void hf_reading_warn(struct hf_reading *rd, const struct hf_config_warning *w);
 
 #endif

@@ -2,7 +2,8 @@
  * Every key of the configuration file. See schema.h for the columns.
  *
  * "since" names the Litestream version a key comes from, or holdfast for ours. A key whose
- * not_honoured is set is read and checked, then named in a warning.
+ * not_honoured is set is read and checked, then named in a warning. Rows are laid out by hand: one
+ * field a line, as clang-format would, makes a table nobody can read.
  */
 #include "config/schema.h"
 
@@ -18,6 +19,8 @@
 #define SECTION(id, name_, path_, doc_)                                                            \
     const struct hf_section hf_section_##id = {name_, path_, doc_, id##_keys,                      \
                                                HF_ARRAY_LEN(id##_keys)}
+
+/* clang-format off */
 
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_type_words[] = {"text", "json", "pretty", NULL};
@@ -121,8 +124,9 @@ static const struct hf_key replica_keys[] = {
      .since = "0.3", .flags = HF_KEY_TIER | HF_KEY_RELOAD,
      .doc = "How far back a restore from this replica reaches. Wins over snapshot.retention "
             "(Litestream 0.5 ignores it)."},
-    {.name = "retention-check-interval", .kind = HF_KEY_MS, .offset = F(retention_check_interval_ms),
-     .min = 10, .max = YEARS_MS, .since = "0.3", .flags = HF_KEY_TIER | HF_KEY_RELOAD,
+    {.name = "retention-check-interval", .kind = HF_KEY_MS,
+     .offset = F(retention_check_interval_ms), .min = 10, .max = YEARS_MS, .since = "0.3",
+     .flags = HF_KEY_TIER | HF_KEY_RELOAD,
      .doc = "Time between two searches for snapshots that are too old. Default: 1h, or the "
             "retention if that is shorter."},
     {.name = "snapshot-interval", .kind = HF_KEY_MS, .offset = F(snapshot_interval_ms),
@@ -202,7 +206,8 @@ static const struct hf_key replica_keys[] = {
      .doc = "Shared access signature; wins over account-key."},
 
     {.name = "host", .kind = HF_KEY_STRING, .offset = F(host), .since = "0.3",
-     .only = "sftp, nats", .flags = SHARED, .doc = "HOST or HOST:PORT (22 for sftp, 4222 for nats)."},
+     .only = "sftp, nats", .flags = SHARED,
+     .doc = "HOST or HOST:PORT (22 for sftp, 4222 for nats)."},
     {.name = "user", .kind = HF_KEY_STRING, .offset = F(r.sftp.user), .since = "0.3",
      .only = "sftp", .flags = SHARED, .doc = "User of the server."},
     {.name = "password", .kind = HF_KEY_STRING, .offset = F(password), .since = "0.3",
@@ -255,9 +260,9 @@ static const struct hf_key replica_keys[] = {
 };
 #undef F
 SECTION(replica, "replica", "dbs[].replica",
-        "Where a database is copied to. replica: takes one, replicas: a list of any number; each is "
-        "written and kept independently. All but type, url, path, name and the retention keys may "
-        "also stand at the top of the file as default of all replicas.");
+        "Where a database is copied to. replica: takes one, replicas: a list of any number; each "
+        "is written and kept independently. All but type, url, path, name and the retention keys "
+        "may also stand at the top of the file as default of all replicas.");
 
 #define F(field) offsetof(struct hf_raw_db, field)
 static const struct hf_key db_keys[] = {
@@ -273,8 +278,9 @@ static const struct hf_key db_keys[] = {
     {.name = "watch", .kind = HF_KEY_BOOL, .offset = F(d.watch), .def = "false", .since = "0.5",
      .doc = "Take up databases that appear in dir later, drop those that go."},
     {.name = "meta-path", .kind = HF_KEY_STRING, .offset = F(meta_path), .since = "0.3",
-     .doc = "Directory of our local state. Default: .NAME-holdfast beside the database. A name that "
-            "ends in -litestream gets -holdfast instead: Litestream's own state is never touched."},
+     .doc = "Directory of our local state. Default: .NAME-holdfast beside the database. A name "
+            "that ends in -litestream gets -holdfast instead: Litestream's own state is never "
+            "touched."},
     {.name = "meta-dir", .kind = HF_KEY_STRING, .offset = F(meta_dir), .since = "0.5",
      .doc = "With dir: directory under which each database gets its .NAME-holdfast."},
     {.name = "tier", .kind = HF_KEY_STRING, .offset = F(tier), .since = "holdfast",
@@ -320,8 +326,8 @@ SECTION(db, "dbs", "dbs[]", "A database, or a directory of databases.");
 
 static const struct hf_section tier_section = {
     "tiers", "tiers.NAME",
-    "A named bundle of settings that databases refer to by tier: NAME. Takes the keys of a database "
-    "but those that name files, and those of a replica but those that name places.",
+    "A named bundle of settings that databases refer to by tier: NAME. Takes the keys of a "
+    "database but those that name files, and those of a replica but those that name places.",
     NULL, 0};
 
 #define F(field) offsetof(struct hf_config, field)
@@ -381,3 +387,5 @@ const struct hf_section *const hf_sections[] = {
     &hf_section_socket,   &hf_section_logging,
 };
 const size_t hf_n_sections = HF_ARRAY_LEN(hf_sections);
+
+/* clang-format on */

@@ -6,8 +6,8 @@
 static size_t scheme_len(const char *text)
 {
     size_t n = 0;
-    while (isalnum((unsigned char)text[n]) || (n > 0 && strchr("+-._", text[n]) != NULL &&
-                                               text[n] != '\0'))
+    while (isalnum((unsigned char)text[n]) ||
+           (n > 0 && strchr("+-._", text[n]) != NULL && text[n] != '\0'))
         n++;
     return n > 0 && strncmp(text + n, "://", 3) == 0 ? n : 0;
 }
@@ -31,8 +31,8 @@ static char *decoded(struct hf_arena *arena, const char *s, size_t len)
     char *out = hf_arena_strndup(arena, s, len);
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        bool is_escape = s[i] == '%' && i + 2 < len && hex_value(s[i + 1]) >= 0 &&
-                         hex_value(s[i + 2]) >= 0;
+        bool is_escape =
+            s[i] == '%' && i + 2 < len && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0;
         if (is_escape && (s[i + 1] != '0' || s[i + 2] != '0')) {
             out[n++] = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
             i += 2;

@@ -148,8 +148,8 @@ static void test_s3_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces),  cmocka_unit_test(test_is_url),
-        cmocka_unit_test(test_options), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_pieces),     cmocka_unit_test(test_is_url),
+        cmocka_unit_test(test_options),    cmocka_unit_test(test_places),
         cmocka_unit_test(test_s3_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,8 +123,8 @@ static void test_alias_bomb(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_positions), cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_merge),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_positions),  cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_merge),      cmocka_unit_test(test_refused),
         cmocka_unit_test(test_alias_bomb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
