@@ -99,7 +99,7 @@ static bool add_scaled(int64_t *total, int64_t whole, double fraction, int64_t f
 
 static enum hf_code bad_duration(const char *text, struct hf_err *err)
 {
-    int64_t n;
+    int64_t n = 0;
     if (hf_parse_i64(text, 0, INT64_MAX, &n, NULL) == HF_OK)
         return hf_err_set(err, HF_E_INVALID, "'" SHOWN "' has no unit (try %" PRId64 "s)", text, n);
     size_t len = strlen(text);

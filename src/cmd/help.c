@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cmd/out.h"
 
 /* A text that remembers its first failure, so that lines are put without a check each. */
@@ -107,6 +108,7 @@ enum hf_code hf_help_command(const struct hf_command *cmd, const char *name, str
 static bool begins_group(const struct hf_command *const *list, size_t i)
 {
     for (size_t k = 0; k < i; k++) {
+        hf_assert(list[k] != NULL); /* i lies inside the list */
         if (strcmp(list[k]->group, list[i]->group) == 0)
             return false;
     }

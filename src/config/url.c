@@ -34,7 +34,7 @@ static char *decoded(struct hf_arena *arena, const char *s, size_t len)
         bool is_escape =
             s[i] == '%' && i + 2 < len && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0;
         if (is_escape && (s[i + 1] != '0' || s[i + 2] != '0')) {
-            out[n++] = (char)(hex_value(s[i + 1]) << 4 | hex_value(s[i + 2]));
+            out[n++] = (char)((unsigned)hex_value(s[i + 1]) << 4 | (unsigned)hex_value(s[i + 2]));
             i += 2;
         } else {
             out[n++] = s[i];

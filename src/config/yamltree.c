@@ -142,6 +142,7 @@ static enum hf_code parse_list(struct reader *r, struct hf_yaml *list, int depth
         }
         yaml_mark_t mark = event.start_mark;
         HF_TRY(parse_node(r, &event, depth + 1, &item));
+        hf_assert(item != NULL);
         HF_TRY(add_weight(r, list, item->weight, mark));
         push_item(r, list, item);
     }
