@@ -676,6 +676,7 @@ static void test_reacts_at_once(void **state)
     qsort(us, ROUNDS, sizeof(us[0]), compare_u64);
     printf("put to visible: p50 %llu us, max %llu us\n", (unsigned long long)us[ROUNDS / 2],
            (unsigned long long)us[ROUNDS - 1]);
+    fflush(stdout); /* or every fork below prints it again */
     assert_true(us[ROUNDS / 2] < 50000);
     check_same(&r);
     rig_deinit(&r);
