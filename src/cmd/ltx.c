@@ -10,8 +10,7 @@
 
 enum { LEVEL_ALL = HF_LIMIT_LEVELS };
 
-static const char *const levels[] = {"0", "1", "2", "3",   "4", "5",
-                                     "6", "7", "8", "9", "all", NULL};
+static const char *const levels[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "all", NULL};
 
 struct options {
     struct hf_config_flags config;
@@ -22,13 +21,22 @@ struct options {
 
 static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
-    {.name = "level", .kind = HF_FLAG_ENUM, .offset = offsetof(struct options, level),
-     .words = levels, .value = "0-9|all", .def = "0",
+    {.name = "level",
+     .kind = HF_FLAG_ENUM,
+     .offset = offsetof(struct options, level),
+     .words = levels,
+     .value = "0-9|all",
+     .def = "0",
      .doc = "0: as captured; 1 to 8: compacted; 9: snapshots; all."},
-    {.name = "replica", .kind = HF_FLAG_STRING, .offset = offsetof(struct options, replica),
-     .value = "NAME", .marks = HF_FLAG_OURS,
+    {.name = "replica",
+     .kind = HF_FLAG_STRING,
+     .offset = offsetof(struct options, replica),
+     .value = "NAME",
+     .marks = HF_FLAG_OURS,
      .doc = "The replica to list when the database has several; without it the first."},
-    {.name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(struct options, json),
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, json),
      .doc = "As JSON, schema holdfast.ltx/1."},
 };
 
@@ -113,9 +121,17 @@ static const struct hf_example examples[] = {
 };
 
 const struct hf_command hf_cmd_ltx = {
-    .name = "ltx", .alias = "wal", .group = "Look", .summary = "list the LTX files of a replica",
-    .args = "DB_PATH | REPLICA_URL", .min_args = 1, .max_args = 1, .flags = flags,
-    .n_flags = HF_ARRAY_LEN(flags), .options_size = sizeof(struct options), .examples = examples,
+    .name = "ltx",
+    .alias = "wal",
+    .group = "Look",
+    .summary = "list the LTX files of a replica",
+    .args = "DB_PATH | REPLICA_URL",
+    .min_args = 1,
+    .max_args = 1,
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
+    .examples = examples,
     .run = run_ltx,
     .doc = "Each file holds the pages that changed between two transaction ids (hex). A restore "
            "can go to the max_txid of any chain of files that begins at 1; `restore -dry-run` "

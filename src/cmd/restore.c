@@ -40,42 +40,86 @@ struct options {
 #define AT(member) .offset = offsetof(struct options, member)
 
 static const struct hf_flag flags[] = {
-    {.name = "o", .kind = HF_FLAG_STRING, AT(output), .value = "PATH",
+    {.name = "o",
+     .kind = HF_FLAG_STRING,
+     AT(output),
+     .value = "PATH",
      .doc = "Where to put the database. Without it: where the configuration has it."},
-    {.name = "txid", .kind = HF_FLAG_TXID, AT(txid), .value = "TXID",
+    {.name = "txid",
+     .kind = HF_FLAG_TXID,
+     AT(txid),
+     .value = "TXID",
      .doc = "The state right after this transaction id (hex)."},
-    {.name = "timestamp", .kind = HF_FLAG_TIME_MS, AT(timestamp_ms), .value = "TIME",
+    {.name = "timestamp",
+     .kind = HF_FLAG_TIME_MS,
+     AT(timestamp_ms),
+     .value = "TIME",
      .doc = "The last state not after this time (RFC 3339). How fine it is depends on what "
             "retention has left: `ltx -level all` shows it."},
-    {.name = "force", .kind = HF_FLAG_BOOL, AT(force),
+    {.name = "force",
+     .kind = HF_FLAG_BOOL,
+     AT(force),
      .doc = "Replace an existing database together with its -wal, -shm and -journal."},
-    {.name = "if-db-not-exists", .kind = HF_FLAG_BOOL, AT(if_db_not_exists),
+    {.name = "if-db-not-exists",
+     .kind = HF_FLAG_BOOL,
+     AT(if_db_not_exists),
      .doc = "Do nothing and succeed if the database is there already."},
-    {.name = "if-replica-exists", .kind = HF_FLAG_BOOL, AT(if_replica_exists),
+    {.name = "if-replica-exists",
+     .kind = HF_FLAG_BOOL,
+     AT(if_replica_exists),
      .doc = "Do nothing and succeed if there is no backup."},
-    {.name = "dry-run", .kind = HF_FLAG_BOOL, AT(dry_run),
+    {.name = "dry-run",
+     .kind = HF_FLAG_BOOL,
+     AT(dry_run),
      .doc = "Show which files would be read; write nothing."},
-    {.name = "integrity-check", .kind = HF_FLAG_ENUM, AT(integrity), .words = integrity_words,
-     .value = "none|quick|full", .def = "none",
+    {.name = "integrity-check",
+     .kind = HF_FLAG_ENUM,
+     AT(integrity),
+     .words = integrity_words,
+     .value = "none|quick|full",
+     .def = "none",
      .doc = "Let SQLite check the copy before it gets its name. Every checksum of the replica is "
             "verified in any case."},
-    {.name = "f", .kind = HF_FLAG_BOOL, AT(follow),
+    {.name = "f",
+     .kind = HF_FLAG_BOOL,
+     AT(follow),
      .doc = "Follow: restore, or resume an earlier copy, then keep applying new transactions "
             "until stopped. Programs may read the copy meanwhile."},
-    {.name = "follow-interval", .kind = HF_FLAG_NS, AT(follow_interval_ns), .value = "DURATION",
-     .def = "1s", .doc = "Longest time between two looks when following; replicas on files are "
-                         "watched and followed at once."},
-    {.name = "parallelism", .kind = HF_FLAG_INT, AT(parallelism), .value = "N", .def = "8",
-     .min = 1, .max = 64, .doc = "1: decode and write on one thread."},
-    {.name = "json", .kind = HF_FLAG_BOOL, AT(json),
+    {.name = "follow-interval",
+     .kind = HF_FLAG_NS,
+     AT(follow_interval_ns),
+     .value = "DURATION",
+     .def = "1s",
+     .doc = "Longest time between two looks when following; replicas on files are "
+            "watched and followed at once."},
+    {.name = "parallelism",
+     .kind = HF_FLAG_INT,
+     AT(parallelism),
+     .value = "N",
+     .def = "8",
+     .min = 1,
+     .max = 64,
+     .doc = "1: decode and write on one thread."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     AT(json),
      .doc = "As JSON, schema holdfast.restore/1 (holdfast.restore-plan/1 with -dry-run)."},
     HF_CONFIG_FLAGS(struct options, config),
-    {.name = "replica", .kind = HF_FLAG_STRING, AT(replica), .value = "NAME",
+    {.name = "replica",
+     .kind = HF_FLAG_STRING,
+     AT(replica),
+     .value = "NAME",
      .doc = "Only the replica of this name. Without it the freshest of the database's replicas, "
             "and the next one if that fails."},
-    {.name = "generation", .kind = HF_FLAG_STRING, AT(generation), .value = "ID",
+    {.name = "generation",
+     .kind = HF_FLAG_STRING,
+     AT(generation),
+     .value = "ID",
      .doc = "For replicas of Litestream 0.3: only this generation."},
-    {.name = "index", .kind = HF_FLAG_STRING, AT(index), .value = "HEX",
+    {.name = "index",
+     .kind = HF_FLAG_STRING,
+     AT(index),
+     .value = "HEX",
      .doc = "For replicas of Litestream 0.3: WAL files up to this index."},
 };
 
@@ -124,8 +168,8 @@ static enum hf_code check_options(const struct options *o, struct hf_err *err)
     return HF_OK;
 }
 
-static enum hf_code fill(const struct options *o, const char *output,
-                         struct hf_restore_options *r, struct hf_err *err)
+static enum hf_code fill(const struct options *o, const char *output, struct hf_restore_options *r,
+                         struct hf_err *err)
 {
     *r = (struct hf_restore_options){.output = output,
                                      .integrity = (enum hf_integrity)o->integrity,
@@ -265,8 +309,8 @@ static enum hf_code print_plan_table(const struct hf_ltx_list *files, struct hf_
     struct hf_table t;
     char text[HF_TIME_TEXT];
     char name[HF_LTX_NAME_SIZE];
-    static const char *const heads[] = {"level", "file", "min_txid", "max_txid", "size",
-                                        "timestamp"};
+    static const char *const heads[] = {"level",    "file", "min_txid",
+                                        "max_txid", "size", "timestamp"};
     hf_table_init(&t, HF_ARRAY_LEN(heads));
     for (size_t i = 0; i < HF_ARRAY_LEN(heads); i++)
         hf_table_cell(&t, heads[i]);
@@ -286,8 +330,7 @@ static enum hf_code print_plan_table(const struct hf_ltx_list *files, struct hf_
     return rc;
 }
 
-static enum hf_code print_plan(const struct call *c, const struct candidate *k,
-                               struct hf_err *err)
+static enum hf_code print_plan(const struct call *c, const struct candidate *k, struct hf_err *err)
 {
     if (c->options->json)
         return print_plan_json(c, k, err);
@@ -320,8 +363,7 @@ static enum hf_code print_result(const struct call *c, const struct candidate *k
                             size, r->seconds);
     if (!c->options->json)
         return hf_out_print(err, "restored %s as of %s, TXID %016llx: %s in %.2f s\n",
-                            c->restore.output, time, (unsigned long long)r->txid, size,
-                            r->seconds);
+                            c->restore.output, time, (unsigned long long)r->txid, size, r->seconds);
     struct hf_out_json o;
     hf_out_json_begin(&o, "holdfast.restore/1");
     hf_json_kstr(&o.j, "db_path", c->restore.output);
@@ -515,9 +557,15 @@ static const struct hf_example examples[] = {
 };
 
 const struct hf_command hf_cmd_restore = {
-    .name = "restore", .group = "Protect", .summary = "restore a database from its replica",
-    .args = "DB_PATH | REPLICA_URL", .max_args = 1, .flags = flags,
-    .n_flags = HF_ARRAY_LEN(flags), .options_size = sizeof(struct options), .examples = examples,
+    .name = "restore",
+    .group = "Protect",
+    .summary = "restore a database from its replica",
+    .args = "DB_PATH | REPLICA_URL",
+    .max_args = 1,
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
+    .examples = examples,
     .run = run_restore,
     .doc = "Writes the database beside its final name, verifies every checksum on the way, and "
            "renames it: a failed restore leaves what was there. Replicas of Litestream 0.5 and 0.3 "

@@ -18,12 +18,12 @@ struct hf_cmd_source {
 };
 
 struct hf_cmd_target {
-    struct hf_config *cfg;              /* NULL for a URL */
-    struct hf_config_db *own_db;        /* found by a directory's pattern; NULL */
-    const char *db_path;                /* NULL for a URL */
-    struct hf_cmd_source *sources;      /* at least one */
+    struct hf_config *cfg;         /* NULL for a URL */
+    struct hf_config_db *own_db;   /* found by a directory's pattern; NULL */
+    const char *db_path;           /* NULL for a URL */
+    struct hf_cmd_source *sources; /* at least one */
     size_t n;
-    struct hf_err skipped;              /* why a replica could not be opened, if one was left out */
+    struct hf_err skipped; /* why a replica could not be opened, if one was left out */
 };
 
 /* replica_name: only the replica of that name; NULL = all. t is initialized in any case. */

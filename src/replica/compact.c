@@ -35,9 +35,9 @@ static enum hf_code encode_pages(const struct job *job, struct hf_ltx_merge *m,
         HF_TRY(hf_ltx_merge_next(m, &p, err));
         if (p.pgno == 0)
             return HF_OK;
-        enum hf_code rc = p.block ? hf_ltx_encoder_page_lz4(e, p.pgno, p.data, p.block,
-                                                            p.block_len, err)
-                                  : hf_ltx_encoder_page(e, p.pgno, p.data, err);
+        enum hf_code rc =
+            p.block ? hf_ltx_encoder_page_lz4(e, p.pgno, p.data, p.block, p.block_len, err)
+                    : hf_ltx_encoder_page(e, p.pgno, p.data, err);
         HF_TRY(blame_input(rc, err));
         if (job->hook.page != NULL)
             HF_TRY(job->hook.page(job->hook.arg, p.pgno, p.data, err));
@@ -196,7 +196,8 @@ enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form 
     struct hf_ltx_list chain = {NULL, 0, 0};
     struct hf_ltx_info newest;
     HF_TRY(newest_of_level(r, level, &newest, err));
-    if (newest.max_txid == 0) /* an empty level begins behind the snapshot: the base is not copied */
+    if (newest.max_txid ==
+        0) /* an empty level begins behind the snapshot: the base is not copied */
         HF_TRY(newest_of_level(r, HF_LEVEL_SNAPSHOT, &newest, err));
     enum hf_code rc = hf_replica_list(r, level - 1, newest.max_txid, &files, err);
     if (rc == HF_OK && files.len > 0)
@@ -222,9 +223,8 @@ static bool is_snapshot_at(const struct hf_ltx_list *all, uint64_t txid)
     return false;
 }
 
-enum hf_code hf_compact_snapshot(struct hf_replica *r, enum hf_ltx_form form,
-                                 const char *spill_dir, struct hf_compact_result *res,
-                                 struct hf_err *err)
+enum hf_code hf_compact_snapshot(struct hf_replica *r, enum hf_ltx_form form, const char *spill_dir,
+                                 struct hf_compact_result *res, struct hf_err *err)
 {
     struct job job = {r, HF_LEVEL_SNAPSHOT, form, spill_dir, {NULL, NULL}};
     struct hf_compact_result none = {.is_done = false};

@@ -21,17 +21,17 @@ struct hf_page_hook {
 bool hf_compact_due(int64_t interval_ms, int64_t newest_ms, int64_t now_ms);
 
 struct hf_compact_result {
-    bool is_done;              /* false: there was nothing to compact */
-    struct hf_ltx_header out;  /* of the file written */
-    uint64_t bytes;            /* its size */
+    bool is_done;             /* false: there was nothing to compact */
+    struct hf_ltx_header out; /* of the file written */
+    uint64_t bytes;           /* its size */
 };
 
-/* Merges the files of level - 1 that lie beyond level's highest TXID (beyond the newest snapshot, if the
- * level is empty: so the base is not written anew into every level) into one file of level. More
- * than HF_LIMIT_MERGE_INPUTS inputs are merged up to that many (call again). A gap between them that no
- * other level bridges is HF_E_CORRUPT naming both files; at a bridged one the output ends (call
- * again). form: page form to write. An already existing output of the same
- * name is success (we crashed after writing it). */
+/* Merges the files of level - 1 that lie beyond level's highest TXID (beyond the newest snapshot,
+ * if the level is empty: so the base is not written anew into every level) into one file of level.
+ * More than HF_LIMIT_MERGE_INPUTS inputs are merged up to that many (call again). A gap between
+ * them that no other level bridges is HF_E_CORRUPT naming both files; at a bridged one the output
+ * ends (call again). form: page form to write. An already existing output of the same name is
+ * success (we crashed after writing it). */
 HF_MUST enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form form,
                                       struct hf_page_hook hook, struct hf_compact_result *res,
                                       struct hf_err *err);
@@ -47,10 +47,10 @@ struct hf_retention {
     int64_t snapshot_retention_ms; /* snapshot.retention, or retention of 0.3 */
 };
 
-/* Picks the files to delete out of a complete listing. Pure. Rules and proof: retention.c. L0 once a
- * compacted file holds it and it is old enough, newest L0 kept; levels 1 to 9 what ends before the
- * newest snapshot that is older than its retention, newest of each level kept: any moment of the
- * retention stays restorable at the granularity there is. Appends to out. */
+/* Picks the files to delete out of a complete listing. Pure. Rules and proof: retention.c. L0 once
+ * a compacted file holds it and it is old enough, newest L0 kept; levels 1 to 9 what ends before
+ * the newest snapshot that is older than its retention, newest of each level kept: any moment of
+ * the retention stays restorable at the granularity there is. Appends to out. */
 void hf_retention_pick(const struct hf_ltx_list *all, const struct hf_retention *policy,
                        int64_t now_ms, bool l0_only, struct hf_ltx_list *out);
 /* Lists, picks and deletes; *deleted may be NULL. */

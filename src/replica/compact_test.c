@@ -8,10 +8,10 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "kit_test.h"
 #include "os/fault.h"
 #include "os/file.h"
 #include "replica/compact.h"
+#include "replica/kit_test.h"
 #include "replica/plan.h"
 
 static const struct hf_page_hook no_hook = {NULL, NULL};

@@ -67,8 +67,7 @@ static enum hf_code run_read(void *arg, void *buf, size_t cap, size_t *got, stru
     return HF_OK;
 }
 
-static enum hf_code copy_pages(struct hf_ltx_merge *m, struct hf_ltx_encoder *e,
-                               struct hf_err *err)
+static enum hf_code copy_pages(struct hf_ltx_merge *m, struct hf_ltx_encoder *e, struct hf_err *err)
 {
     for (;;) {
         struct hf_ltx_page page;
@@ -76,8 +75,8 @@ static enum hf_code copy_pages(struct hf_ltx_merge *m, struct hf_ltx_encoder *e,
         if (page.pgno == 0)
             return HF_OK;
         if (page.block != NULL)
-            HF_TRY(hf_ltx_encoder_page_lz4(e, page.pgno, page.data, page.block, page.block_len,
-                                           err));
+            HF_TRY(
+                hf_ltx_encoder_page_lz4(e, page.pgno, page.data, page.block, page.block_len, err));
         else
             HF_TRY(hf_ltx_encoder_page(e, page.pgno, page.data, err));
     }

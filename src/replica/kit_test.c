@@ -1,4 +1,4 @@
-#include "kit_test.h"
+#include "replica/kit_test.h"
 
 #include <ftw.h>
 #include <setjmp.h>

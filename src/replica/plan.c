@@ -1,8 +1,9 @@
 /*
  * A shortest path over positions. Files are taken in the order of their max TXID; for a file [min,
- * max] the cheapest known position in [min-1, max-1] is wanted. All positions known by then are below
- * max, so that is "the cheapest position >= min-1", which a stack answers: positions rise and costs
- * rise from bottom to top, because a new position throws out all that are not cheaper than itself.
+ * max] the cheapest known position in [min-1, max-1] is wanted. All positions known by then are
+ * below max, so that is "the cheapest position >= min-1", which a stack answers: positions rise and
+ * costs rise from bottom to top, because a new position throws out all that are not cheaper than
+ * itself.
  */
 #include "replica/plan.h"
 
@@ -164,8 +165,8 @@ uint64_t hf_plan_reach(const struct hf_ltx_list *all, uint64_t cur)
 /* ---- what there is, for the error texts ---- */
 
 struct extent {
-    uint64_t newest;  /* highest TXID */
-    uint64_t oldest;  /* lowest TXID a file that begins at 1 ends at; 0 = there is none */
+    uint64_t newest; /* highest TXID */
+    uint64_t oldest; /* lowest TXID a file that begins at 1 ends at; 0 = there is none */
     int64_t oldest_ms;
     int64_t newest_ms;
 };
@@ -293,8 +294,8 @@ static enum hf_code txid_error(const struct hf_ltx_list *all, uint64_t txid, uin
                       before, after);
 }
 
-static enum hf_code plan_txid(const struct hf_ltx_list *all, uint64_t txid,
-                              struct hf_ltx_list *out, struct hf_err *err)
+static enum hf_code plan_txid(const struct hf_ltx_list *all, uint64_t txid, struct hf_ltx_list *out,
+                              struct hf_err *err)
 {
     struct filter filter = everything;
     filter.max_txid = txid;

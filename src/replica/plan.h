@@ -12,8 +12,8 @@
  * O(n log n).
  *
  * Point in time: a file's time is when its last commit was captured, so a copy "as of T" is made of
- * files with time <= T, up to the highest TXID they reach. A compacted file counts as its last time:
- * the resolution is what retention has left.
+ * files with time <= T, up to the highest TXID they reach. A compacted file counts as its last
+ * time: the resolution is what retention has left.
  */
 #ifndef HF_REPLICA_PLAN_H
 #define HF_REPLICA_PLAN_H

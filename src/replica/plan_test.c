@@ -61,9 +61,18 @@ struct row {
     const char *want; /* the plan, or a part of the error text */
 };
 
-#define LATEST {HF_TARGET_LATEST, 0, 0}
-#define TXID(n) {HF_TARGET_TXID, n, 0}
-#define TIME(t) {HF_TARGET_TIME, 0, t}
+#define LATEST                                                                                     \
+    {                                                                                              \
+        HF_TARGET_LATEST, 0, 0                                                                     \
+    }
+#define TXID(n)                                                                                    \
+    {                                                                                              \
+        HF_TARGET_TXID, n, 0                                                                       \
+    }
+#define TIME(t)                                                                                    \
+    {                                                                                              \
+        HF_TARGET_TIME, 0, t                                                                       \
+    }
 
 static const struct row rows[] = {
     {"nothing there", "", LATEST, HF_E_NOT_FOUND, "no matching backup"},
@@ -76,8 +85,8 @@ static const struct row rows[] = {
      HF_OK, "2:1-3 2:4-18 0:19"},
     {"fewer bytes win: a small compacted file over many", "9:1-2 0:3 0:4 0:5 1:3-5*200", LATEST,
      HF_OK, "9:1-2 1:3-5"},
-    {"fewer bytes win: small L0 files over a large compacted one",
-     "9:1-2 0:3 0:4 1:3-4*90000", LATEST, HF_OK, "9:1-2 0:3 0:4"},
+    {"fewer bytes win: small L0 files over a large compacted one", "9:1-2 0:3 0:4 1:3-4*90000",
+     LATEST, HF_OK, "9:1-2 0:3 0:4"},
     {"an older snapshot and a small increment beat a new large one",
      "9:1-5*10000 1:6-9*500 9:1-9*90000", LATEST, HF_OK, "9:1-5 1:6-9"},
     {"a newer snapshot beats an old one and a large increment",
@@ -87,8 +96,7 @@ static const struct row rows[] = {
     {"a hole in L0 bridged by L1", "9:1-2 0:3 0:6 1:4-5", LATEST, HF_OK, "9:1-2 0:3 1:4-5 0:6"},
     {"a hole in L0 bridged by L3 that overlaps both sides", "9:1-2 0:3 3:2-7 0:8", LATEST, HF_OK,
      "9:1-2 3:2-7 0:8"},
-    {"a hole bridged only by a later snapshot", "9:1-2 0:3 9:1-7 0:8", LATEST, HF_OK,
-     "9:1-7 0:8"},
+    {"a hole bridged only by a later snapshot", "9:1-2 0:3 9:1-7 0:8", LATEST, HF_OK, "9:1-7 0:8"},
     {"a hole in a high level does not matter when L0 has it", "9:1-2 2:3-4 2:8-9 0:5 0:6 0:7",
      LATEST, HF_OK, "9:1-2 2:3-4 0:5 0:6 0:7 2:8-9"},
     {"a hole nobody bridges, named", "9:1-2 0:3 0:6 0:7", LATEST, HF_E_CORRUPT,
@@ -100,8 +108,7 @@ static const struct row rows[] = {
 
     {"TXID at a snapshot", "9:1-5 0:6 0:7", TXID(5), HF_OK, "9:1-5"},
     {"TXID inside L0", "9:1-5 0:6 0:7", TXID(6), HF_OK, "9:1-5 0:6"},
-    {"TXID before the newest snapshot", "9:1-5 0:6 0:7 0:8 9:1-8", TXID(7), HF_OK,
-     "9:1-5 0:6 0:7"},
+    {"TXID before the newest snapshot", "9:1-5 0:6 0:7 0:8 9:1-8", TXID(7), HF_OK, "9:1-5 0:6 0:7"},
     {"a level that goes past the target is left out", "9:1-2 1:3-6 0:3 0:4", TXID(4), HF_OK,
      "9:1-2 0:3 0:4"},
     {"TXID 1 of an L0 chain", "0:1 0:2", TXID(1), HF_OK, "0:1"},
@@ -196,8 +203,8 @@ static void test_follow(void **state)
         enum hf_code rc = hf_plan_follow(&all, cases[i].cur, &out, &err);
         print(&out, got, sizeof(got));
         const char *text = rc == HF_OK ? got : err.text;
-        bool is_right = rc == HF_OK ? strcmp(text, cases[i].want) == 0
-                                    : strstr(text, cases[i].want) != NULL;
+        bool is_right =
+            rc == HF_OK ? strcmp(text, cases[i].want) == 0 : strstr(text, cases[i].want) != NULL;
         if (rc != cases[i].code || !is_right)
             fail_msg("%s: code %d '%s'", cases[i].why, (int)rc, text);
         hf_ltx_list_deinit(&all);
@@ -247,7 +254,8 @@ static void check_random(unsigned seed)
             cur = out.items[i].max_txid;
             got += out.items[i].size + HF_PLAN_OPEN_BYTES;
         }
-        if ((rc == HF_OK) != (want != UINT64_MAX) || (rc == HF_OK && (got != want || cur != target)))
+        if ((rc == HF_OK) != (want != UINT64_MAX) ||
+            (rc == HF_OK && (got != want || cur != target)))
             fail_msg("seed %u target %llu: code %d cost %llu, best %llu", seed,
                      (unsigned long long)target, (int)rc, (unsigned long long)got,
                      (unsigned long long)want);

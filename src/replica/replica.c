@@ -130,8 +130,7 @@ enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
     if (can_seek)
         hf_ltx_name_format(after, after, start);
     size_t before = out->len;
-    enum hf_code rc =
-        hf_store_list(r->store, prefix, can_seek ? start : NULL, add_object, &l, err);
+    enum hf_code rc = hf_store_list(r->store, prefix, can_seek ? start : NULL, add_object, &l, err);
     if (rc != HF_OK) {
         out->len = before;
         return hf_err_wrap(err, "list level %d of %s", level, r->name);
@@ -170,7 +169,9 @@ enum hf_code hf_replica_position(struct hf_replica *r, uint64_t *txid, struct hf
 
 static struct hf_ltx_info info_of(int level, const struct hf_ltx_header *h)
 {
-    return (struct hf_ltx_info){.level = level, .min_txid = h->min_txid, .max_txid = h->max_txid,
+    return (struct hf_ltx_info){.level = level,
+                                .min_txid = h->min_txid,
+                                .max_txid = h->max_txid,
                                 .time_ms = h->timestamp_ms};
 }
 
@@ -208,7 +209,7 @@ struct hf_sink hf_replica_sink(struct hf_store_writer *w)
 struct hf_replica_input {
     struct hf_store *store;
     char *object;
-    char *name; /* for messages: with the store's URL */
+    char *name;                     /* for messages: with the store's URL */
     struct hf_store_reader *reader; /* NULL between reads, or at the end */
     uint64_t offset;
     bool is_frugal;

@@ -2,8 +2,8 @@
  * One database's replica: LTX files under <path>/ltx/<level>/ of a store, as Litestream lays them
  * out on files (ltx/0 raw, ltx/1..8 compacted, ltx/9 snapshots).
  *
- * Called by sync, compaction, restore and follow, from worker threads; the handle is stateless apart
- * from names, so any number of threads may use it at once. Format: docs/formats/ltx.md.
+ * Called by sync, compaction, restore and follow, from worker threads; the handle is stateless
+ * apart from names, so any number of threads may use it at once. Format: docs/formats/ltx.md.
  */
 #ifndef HF_REPLICA_REPLICA_H
 #define HF_REPLICA_REPLICA_H
@@ -33,7 +33,8 @@ struct hf_ltx_list {
 void hf_ltx_list_deinit(struct hf_ltx_list *l);
 void hf_ltx_list_push(struct hf_ltx_list *l, const struct hf_ltx_info *info);
 
-/* store is borrowed and must outlive the replica; path: prefix inside the store, "" for its root. */
+/* store is borrowed and must outlive the replica; path: prefix inside the store, "" for its root.
+ */
 HF_MUST enum hf_code hf_replica_new(struct hf_store *store, const char *path,
                                     struct hf_replica **out, struct hf_err *err);
 void hf_replica_free(struct hf_replica *r);

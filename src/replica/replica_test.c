@@ -6,8 +6,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-#include "kit_test.h"
 #include "os/file.h"
+#include "replica/kit_test.h"
 
 static struct kit kit;
 

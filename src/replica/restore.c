@@ -234,7 +234,8 @@ static enum hf_code check_output(struct restore *t, struct hf_err *err)
     t->is_there = is_there;
     if (is_there && !st.is_regular)
         return hf_err_set(err, HF_E_INVALID, "%s is not a file", output);
-    if (is_there && st.size > 0 && !t->options->is_force) { /* an empty file is no database; mktemp makes them */
+    if (is_there && st.size > 0 &&
+        !t->options->is_force) { /* an empty file is no database; mktemp makes them */
         hf_err_set(err, HF_E_EXISTS,
                    "cannot restore, output path already exists and is not empty: %s", output);
         hf_err_hint(err, "-force replaces it, -if-db-not-exists skips it, -o names another");
@@ -278,11 +279,11 @@ static enum hf_code make_image(struct restore *t, struct hf_err *err)
 /* One plan carried out. */
 static enum hf_code attempt(struct restore *t, struct hf_err *err)
 {
-    struct hf_restore_plan plan;
+    struct hf_restore_plan plan = {.is_v3 = false};
     HF_TRY(hf_restore_plan_make(t->replica, t->options, &plan, err));
     t->plan = &plan;
-    t->result = (struct hf_restore_result){
-        .txid = plan.txid, .time_ms = plan.time_ms, .is_v3 = plan.is_v3};
+    t->result =
+        (struct hf_restore_result){.txid = plan.txid, .time_ms = plan.time_ms, .is_v3 = plan.is_v3};
     HF_AUTO_FREE char *temp = hf_asprintf("%s.tmp-%08x", t->options->output, hf_random_u32());
     t->temp = temp;
     enum hf_code rc = make_image(t, err);
@@ -303,7 +304,7 @@ static enum hf_code attempt(struct restore *t, struct hf_err *err)
 /* Has a planned file vanished, or is there nothing to restore from? */
 static bool can_plan_anew(struct restore *t)
 {
-    struct hf_restore_plan plan;
+    struct hf_restore_plan plan = {.is_v3 = false};
     struct hf_err ignored = HF_ERR_INIT;
     if (hf_restore_plan_make(t->replica, t->options, &plan, &ignored) != HF_OK)
         return false;

@@ -3,7 +3,8 @@
  *
  * The image is written to "<output>.tmp-<8 hex>", every checksum on the way verified, synced,
  * optionally checked by SQLite, and renamed. What had the name before stays until then. A planned
- * file that vanishes under our hands (the primary's retention) makes a new plan, RESTORE_TRIES times.
+ * file that vanishes under our hands (the primary's retention) makes a new plan, RESTORE_TRIES
+ * times.
  *
  * Blocking; any thread, one call per output at a time. Memory: 8 MiB of output, the merge's 16 MiB
  * of read buffers and a page or two per input; descriptors: at most about 70. See plan.h for what a
@@ -28,8 +29,8 @@ struct hf_restore_options {
     const char *output; /* path of the database to make; its directory is made, too */
     struct hf_restore_target target;
     enum hf_integrity integrity;
-    bool is_force;    /* replace what is there */
-    int parallelism;  /* 1: decode and write on one thread; otherwise two */
+    bool is_force;          /* replace what is there */
+    int parallelism;        /* 1: decode and write on one thread; otherwise two */
     const char *generation; /* 0.3: restore from this generation only; NULL */
     bool has_index;         /* 0.3: and WAL up to this index only */
     uint32_t index;
@@ -58,12 +59,12 @@ struct hf_restore_plan {
 };
 
 /* What would be read. Errors of plan.h; HF_E_NOT_FOUND "no matching backup files available". */
-HF_MUST enum hf_code hf_restore_plan_make(struct hf_replica *r,
-                                          const struct hf_restore_options *o,
+HF_MUST enum hf_code hf_restore_plan_make(struct hf_replica *r, const struct hf_restore_options *o,
                                           struct hf_restore_plan *plan, struct hf_err *err);
 void hf_restore_plan_deinit(struct hf_restore_plan *plan);
 
-/* HF_E_EXISTS if the output (not empty), or a -wal or -journal of its name, is there and is_force is not set. */
+/* HF_E_EXISTS if the output (not empty), or a -wal or -journal of its name, is there and is_force
+ * is not set. */
 HF_MUST enum hf_code hf_restore_run(struct hf_replica *r, const struct hf_restore_options *o,
                                     struct hf_restore_result *result, struct hf_err *err);
 

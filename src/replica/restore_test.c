@@ -10,10 +10,10 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "kit_test.h"
 #include "os/fault.h"
 #include "os/file.h"
 #include "replica/compact.h"
+#include "replica/kit_test.h"
 #include "replica/restore.h"
 
 static struct kit kit;
@@ -118,8 +118,7 @@ static void test_every_txid(void **state)
             struct hf_restore_result res = restore(o);
             assert_int_equal(res.txid, txid);
             assert_true(kit_file_digest(out_path) == kit.digest[txid]);
-            o.target = (struct hf_restore_target){HF_TARGET_TIME, 0,
-                                                  start + (int64_t)txid * 1000};
+            o.target = (struct hf_restore_target){HF_TARGET_TIME, 0, start + (int64_t)txid * 1000};
             res = restore(o);
             assert_int_equal(res.txid, txid);
             assert_true(kit_file_digest(out_path) == kit.digest[txid]);
@@ -173,7 +172,6 @@ static void test_output_exists(void **state)
 {
     (void)state;
     commits(3);
-    HF_AUTO_FREE char *dir = kit_path(&kit, "out");
     HF_AUTO_FREE char *wal = hf_asprintf("%s-wal", out_path);
     HF_AUTO_FREE char *shm = hf_asprintf("%s-shm", out_path);
     HF_AUTO_FREE char *journal = hf_asprintf("%s-journal", out_path);
@@ -343,15 +341,18 @@ static void test_planned_file_vanishes(void **state)
 static void put_page_file(uint64_t txid, uint32_t commit, uint32_t pgno)
 {
     struct hf_err err = HF_ERR_INIT;
-    struct hf_ltx_header h = {.flags = HF_LTX_FLAG_NO_CHECKSUM, .page_size = 1024,
-                              .commit = commit, .min_txid = txid, .max_txid = txid,
+    struct hf_ltx_header h = {.flags = HF_LTX_FLAG_NO_CHECKSUM,
+                              .page_size = 1024,
+                              .commit = commit,
+                              .min_txid = txid,
+                              .max_txid = txid,
                               .timestamp_ms = kit.now_ms};
     struct hf_store_writer *w = NULL;
     struct hf_ltx_encoder *e = NULL;
     uint8_t page[1024] = {1};
     assert_int_equal(hf_replica_writer_new(kit.replica, 0, &h, &w, &err), HF_OK);
-    assert_int_equal(
-        hf_ltx_encoder_new(&h, HF_LTX_FORM_BLOCK, hf_replica_sink(w), NULL, &e, &err), HF_OK);
+    assert_int_equal(hf_ltx_encoder_new(&h, HF_LTX_FORM_BLOCK, hf_replica_sink(w), NULL, &e, &err),
+                     HF_OK);
     assert_int_equal(hf_ltx_encoder_page(e, pgno, page, &err), HF_OK);
     assert_int_equal(hf_ltx_encoder_finish(e, NULL, NULL, &err), HF_OK);
     hf_ltx_encoder_free(e);

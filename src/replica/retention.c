@@ -1,16 +1,17 @@
 /*
  * What may be deleted, and why that is safe.
  *
- * L0: a file [a, b] goes when one file of levels 1 to 8 holds all of it (begins at or before a, ends
- * at or behind b), because that file continues whatever [a, b] continued; and only from the oldest
- * on, up to the first that is too young. The newest L0 stays: Litestream takes its position from it.
+ * L0: a file [a, b] goes when one file of levels 1 to 8 holds all of it (begins at or before a,
+ * ends at or behind b), because that file continues whatever [a, b] continued; and only from the
+ * oldest on, up to the first that is too young. The newest L0 stays: Litestream takes its position
+ * from it.
  *
- * Levels 1 to 9: let B, the window's base, be the newest file that begins at TXID 1 and is older than
- * the retention. Everything that ends before B goes, but the newest of each level. Every state from
- * B on, thus every moment of the last `retention`, stays as restorable as it was: a chain that led
- * there can begin with B instead, and its files behind B are all kept. Any copy that stands before B
- * is continued by B itself. Deleting any part of what was picked is as safe as all of it, so being
- * killed half-way is no special case.
+ * Levels 1 to 9: let B, the window's base, be the newest file that begins at TXID 1 and is older
+ * than the retention. Everything that ends before B goes, but the newest of each level. Every state
+ * from B on, thus every moment of the last `retention`, stays as restorable as it was: a chain that
+ * led there can begin with B instead, and its files behind B are all kept. Any copy that stands
+ * before B is continued by B itself. Deleting any part of what was picked is as safe as all of it,
+ * so being killed half-way is no special case.
  *
  * (Litestream deletes a snapshot as soon as it is older than the retention. With one snapshot a day
  * kept for a day that leaves, each day anew, nothing older than the newest snapshot; the moments
@@ -134,8 +135,8 @@ static void pick_levels(const struct picker *p)
         return;
     for (size_t i = 0; i < p->all->len; i++) {
         const struct hf_ltx_info *f = &p->all->items[i];
-        bool is_needed = f->level == 0 || f->max_txid >= base->max_txid ||
-                         f->max_txid == p->newest[f->level];
+        bool is_needed =
+            f->level == 0 || f->max_txid >= base->max_txid || f->max_txid == p->newest[f->level];
         if (!is_needed && is_older(p, f, p->policy->snapshot_retention_ms))
             hf_ltx_list_push(p->out, f);
     }

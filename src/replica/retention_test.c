@@ -8,8 +8,8 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "kit_test.h"
 #include "replica/compact.h"
+#include "replica/kit_test.h"
 #include "replica/plan.h"
 
 /* Listings are words "level:min-max@time" (decimal TXIDs, seconds). */
@@ -73,8 +73,7 @@ static void test_decisions(void **state)
         {"increments before the base go, behind it stay",
          "1:1-3@50 1:4-5@99 1:6-8@300 1:9-9@450 9:1-5@100 9:1-9@450 2:1-5@99 2:6-9@450",
          "1:1-3 1:4-5 1:6-8 9:1-5 2:1-5"},
-        {"an increment that ends at the base stays one round", "1:4-7@400 1:8-9@700 9:1-7@400",
-         ""},
+        {"an increment that ends at the base stays one round", "1:4-7@400 1:8-9@700 9:1-7@400", ""},
         {"the newest of a level stays although the base has it all", "1:1-3@50 3:1-3@50 9:1-9@450",
          ""},
         {"the first compacted file is a base, too: times before the first snapshot stay kept",
@@ -213,8 +212,7 @@ static void check_left(const struct history *h, const struct hf_ltx_list *left, 
         if (f->level == HF_LEVEL_SNAPSHOT && f->max_txid > newest_l9)
             newest_l9 = f->max_txid;
         if (hf_plan_reach(left, f->max_txid) != h->txid)
-            fail_msg("seed %u: a copy at %llu cannot go on", seed,
-                     (unsigned long long)f->max_txid);
+            fail_msg("seed %u: a copy at %llu cannot go on", seed, (unsigned long long)f->max_txid);
     }
     assert_int_equal(newest_l0, level_max(h, 0));
     assert_int_equal(newest_l9, level_max(h, HF_LEVEL_SNAPSHOT));
@@ -238,6 +236,12 @@ static void check_left(const struct history *h, const struct hf_ltx_list *left, 
     hf_ltx_list_deinit(&coarse);
 }
 
+static bool is_same(const struct hf_ltx_info *a, const struct hf_ltx_info *b)
+{
+    return a->level == b->level && a->min_txid == b->min_txid && a->max_txid == b->max_txid &&
+           a->time_ms == b->time_ms;
+}
+
 /* Deletes what was picked, each with probability kept_of/8 surviving (a crash in the middle). */
 static void history_retention(struct history *h, unsigned seed)
 {
@@ -250,7 +254,7 @@ static void history_retention(struct history *h, unsigned seed)
         const struct hf_ltx_info *f = &h->all.items[i];
         bool is_gone = false;
         for (size_t k = 0; k < gone.len; k++)
-            is_gone |= memcmp(&gone.items[k], f, sizeof(*f)) == 0;
+            is_gone |= is_same(&gone.items[k], f);
         if (!is_gone || roll(h, 8) < survive)
             hf_ltx_list_push(&left, f);
     }
@@ -304,11 +308,11 @@ static void test_run_on_files(void **state)
         k.now_ms = start + i * 10000;
         kit_commit(&k);
         if (i % 5 == 4)
-            assert_int_equal(
-                hf_compact_level(k.replica, 1, HF_LTX_FORM_BLOCK, no_hook, &res, &err), HF_OK);
+            assert_int_equal(hf_compact_level(k.replica, 1, HF_LTX_FORM_BLOCK, no_hook, &res, &err),
+                             HF_OK);
         if (i == 10 || i == 20)
-            assert_int_equal(
-                hf_compact_snapshot(k.replica, HF_LTX_FORM_BLOCK, k.dir, &res, &err), HF_OK);
+            assert_int_equal(hf_compact_snapshot(k.replica, HF_LTX_FORM_BLOCK, k.dir, &res, &err),
+                             HF_OK);
     }
     struct hf_retention policy = {true, 30000, 60000};
     size_t deleted = 0;

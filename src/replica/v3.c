@@ -47,8 +47,7 @@ static bool parse_segment(const char *name, uint64_t *index, uint64_t *offset)
 
 static bool is_generation(const char *name)
 {
-    return strlen(name) == GENERATION_LEN &&
-           strspn(name, "0123456789abcdef") == GENERATION_LEN;
+    return strlen(name) == GENERATION_LEN && strspn(name, "0123456789abcdef") == GENERATION_LEN;
 }
 
 static char *prefix_of(struct hf_replica *r, const char *tail)
@@ -91,9 +90,9 @@ static enum hf_code on_snapshot(void *arg, const struct hf_store_object *o, stru
         index > s->target->index)
         return HF_OK;
     /* Within a generation times of copied objects may be equal; the index then decides. */
-    bool is_newer = !p->is_found || o->time_ms > p->time_ms ||
-                    (o->time_ms == p->time_ms && strcmp(p->generation, s->generation) == 0 &&
-                     index > p->index);
+    bool is_newer =
+        !p->is_found || o->time_ms > p->time_ms ||
+        (o->time_ms == p->time_ms && strcmp(p->generation, s->generation) == 0 && index > p->index);
     if (!is_newer)
         return HF_OK;
     p->is_found = true;
@@ -217,8 +216,8 @@ struct restore {
     uint64_t done; /* object bytes read */
     uint64_t total;
     struct hf_image *image;
-    struct hf_file wal;   /* unnamed; one index at a time */
-    uint64_t end;         /* of what was written: of the image, then of the WAL */
+    struct hf_file wal; /* unnamed; one index at a time */
+    uint64_t end;       /* of what was written: of the image, then of the WAL */
     bool is_in_image;
     uint32_t page_size;
     uint64_t size; /* of the database */
@@ -319,8 +318,7 @@ static enum hf_code join(struct restore *t, size_t from, size_t to, struct hf_er
         if (s->offset != t->end)
             return hf_err_set(err, HF_E_CORRUPT,
                               "generation %s: WAL segment %08x_%08llx is missing (next is %s)",
-                              t->plan->generation, s->index, (unsigned long long)t->end,
-                              s->object);
+                              t->plan->generation, s->index, (unsigned long long)t->end, s->object);
         HF_TRY(inflate(t, s->object, err));
     }
     return HF_OK;
@@ -370,8 +368,8 @@ static enum hf_code write_frame(struct restore *t, void *arg, const uint8_t *fra
     struct hf_wal_frame info;
     hf_wal_frame_parse(frame, &info);
     uint64_t offset = (uint64_t)(info.pgno - 1) * t->page_size;
-    return hf_file_write_at(hf_image_file(t->image), frame + HF_WAL_FRAME_HEADER_SIZE,
-                            t->page_size, offset, err);
+    return hf_file_write_at(hf_image_file(t->image), frame + HF_WAL_FRAME_HEADER_SIZE, t->page_size,
+                            offset, err);
 }
 
 static enum hf_code apply_frames(struct restore *t, struct hf_wal_scan *scan, struct hf_err *err)

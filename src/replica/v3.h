@@ -4,9 +4,10 @@
  *   <path>/generations/<16 hex>/snapshots/<index, 8 hex>.snapshot.lz4
  *   <path>/generations/<16 hex>/wal/<index, 8 hex>_<offset, 8 to 16 hex>.wal.lz4
  *
- * Each object is one LZ4 frame. A snapshot is a database file. The WAL segments of one index, joined
- * by offset, are a WAL file; it is applied to the snapshot of its index, then the next index. Only
- * whole transactions count. Objects encrypted with age (0.3 could) are HF_E_UNSUPPORTED.
+ * Each object is one LZ4 frame. A snapshot is a database file. The WAL segments of one index,
+ * joined by offset, are a WAL file; it is applied to the snapshot of its index, then the next
+ * index. Only whole transactions count. Objects encrypted with age (0.3 could) are
+ * HF_E_UNSUPPORTED.
  *
  * Called by restore, on its thread. Memory: a few buffers; one WAL at a time lies in an unnamed
  * file.
@@ -50,10 +51,11 @@ HF_MUST enum hf_code hf_v3_plan(struct hf_replica *r, const struct hf_v3_target 
 void hf_v3_plan_deinit(struct hf_v3_plan *plan);
 
 struct hf_v3_output {
-    const char *path;      /* created; HF_E_EXISTS if there. Left as it is on failure */
+    const char *path; /* created; HF_E_EXISTS if there. Left as it is on failure */
     uint32_t perm;
     const char *spill_dir; /* for one WAL at a time */
-    bool (*step)(void *arg, uint64_t done, uint64_t total); /* object bytes; false = stop; or NULL */
+    bool (*step)(void *arg, uint64_t done,
+                 uint64_t total); /* object bytes; false = stop; or NULL */
     void *arg;
 };
 

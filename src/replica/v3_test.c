@@ -10,9 +10,9 @@
 
 #include "base/bytes.h"
 #include "base/mem.h"
-#include "kit_test.h"
 #include "ltx/crc64.h"
 #include "os/file.h"
+#include "replica/kit_test.h"
 #include "replica/restore.h"
 #include "sqlite/wal.h"
 
@@ -79,8 +79,8 @@ static void snapshot(const char *generation, uint32_t index, int64_t time_ms)
 
 static void wal_begin(uint32_t salt)
 {
-    db.header = (struct hf_wal_header){.page_size = PAGE, .salt = {salt, salt + 1},
-                                       .is_big_endian = hf_wal_host_is_big_endian()};
+    db.header = (struct hf_wal_header){
+        .page_size = PAGE, .salt = {salt, salt + 1}, .is_big_endian = hf_wal_host_is_big_endian()};
     hf_wal_header_build(&db.header, db.wal);
     db.len = HF_WAL_HEADER_SIZE;
     memcpy(db.cksum, db.header.cksum, sizeof(db.cksum));

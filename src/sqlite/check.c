@@ -35,8 +35,8 @@ static enum hf_code of_sqlite(sqlite3 *db, const char *path, struct hf_err *err)
 
 static enum hf_code run(sqlite3 *db, const char *path, enum hf_integrity kind, struct hf_err *err)
 {
-    const char *sql = kind == HF_INTEGRITY_FULL ? "PRAGMA integrity_check(1)"
-                                                : "PRAGMA quick_check(1)";
+    const char *sql =
+        kind == HF_INTEGRITY_FULL ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)";
     sqlite3_stmt *st = NULL;
     if (sqlite3_prepare_v2(db, sql, -1, &st, NULL) != SQLITE_OK)
         return of_sqlite(db, path, err);

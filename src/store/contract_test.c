@@ -238,8 +238,8 @@ static void test_bad_names(void **state)
         const char *why;
         const char *name;
     } rows[] = {
-        {"empty", ""},          {"absolute", "/a"},   {"parent", "a/../b"}, {"dot", "./a"},
-        {"only parent", ".."},  {"double", "a//b"},   {"slash end", "a/"},  {"unfinished", "a.tmp"},
+        {"empty", ""},         {"absolute", "/a"}, {"parent", "a/../b"}, {"dot", "./a"},
+        {"only parent", ".."}, {"double", "a//b"}, {"slash end", "a/"},  {"unfinished", "a.tmp"},
     };
     struct hf_store *s = open_fresh();
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
@@ -267,8 +267,7 @@ static int race_child(const char *url, const char *go)
         char me[32];
         snprintf(name, sizeof(name), "race/%03d", i);
         snprintf(me, sizeof(me), "%ld", (long)getpid());
-        enum hf_code rc =
-            hf_store_put(s, name, me, strlen(me), HF_STORE_CREATE_ONLY, 1000, &err);
+        enum hf_code rc = hf_store_put(s, name, me, strlen(me), HF_STORE_CREATE_ONLY, 1000, &err);
         if (rc != HF_OK && rc != HF_E_EXISTS)
             return 254;
         won += rc == HF_OK;

@@ -141,9 +141,9 @@ static void test_faults(void **state)
         const char *spec;
         enum hf_code want;
     } rows[] = {
-        {"open:1:EACCES:/d/", HF_E_DENIED},    {"mkdir:1:ENOSPC", HF_E_NO_SPACE},
-        {"write:1:ENOSPC", HF_E_NO_SPACE},     {"write:1:SHORT", HF_E_NO_SPACE},
-        {"fsync:1:EIO:.tmp", HF_E_IO},         {"rename:1:EIO", HF_E_IO},
+        {"open:1:EACCES:/d/", HF_E_DENIED}, {"mkdir:1:ENOSPC", HF_E_NO_SPACE},
+        {"write:1:ENOSPC", HF_E_NO_SPACE},  {"write:1:SHORT", HF_E_NO_SPACE},
+        {"fsync:1:EIO:.tmp", HF_E_IO},      {"rename:1:EIO", HF_E_IO},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         struct hf_err err = HF_ERR_INIT;

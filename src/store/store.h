@@ -2,9 +2,9 @@
  * Objects by name: what a replica is kept in. One interface, several back ends (file.c today).
  *
  * Names are relative, '/'-separated, without "." or ".." parts. Writes are all or nothing; with
- * HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing changes: two writers that meet on
- * one name find out. A committed object is durable. Calls block and may be made from any thread; a
- * reader or writer handle belongs to one thread at a time.
+ * HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing changes: two writers that meet
+ * on one name find out. A committed object is durable. Calls block and may be made from any thread;
+ * a reader or writer handle belongs to one thread at a time.
  */
 #ifndef HF_STORE_STORE_H
 #define HF_STORE_STORE_H
@@ -40,8 +40,8 @@ char *hf_store_watch_dir(const struct hf_store *s, const char *name);
 enum { HF_STORE_CREATE_ONLY = 1 };
 
 /* time_ms: stored with the object. */
-HF_MUST enum hf_code hf_store_put(struct hf_store *s, const char *name, const void *data, size_t len,
-                                  int flags, int64_t time_ms, struct hf_err *err);
+HF_MUST enum hf_code hf_store_put(struct hf_store *s, const char *name, const void *data,
+                                  size_t len, int flags, int64_t time_ms, struct hf_err *err);
 /* Streaming put: _writer_new, _write…, then _commit or _abort (both free the writer). */
 HF_MUST enum hf_code hf_store_writer_new(struct hf_store *s, const char *name, int flags,
                                          int64_t time_ms, struct hf_store_writer **out,

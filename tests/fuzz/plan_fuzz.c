@@ -1,6 +1,6 @@
 /*
- * Any listing, any target: the plan is a chain from the start to the target, or an error with a text
- * and no plan; and retention never takes away the newest state.
+ * Any listing, any target: the plan is a chain from the start to the target, or an error with a
+ * text and no plan; and retention never takes away the newest state.
  *
  * Input: target kind u8, target u16, then six bytes a file: level, min, length, time u16, size.
  */
