@@ -209,6 +209,7 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->conf = conf;
     db->rconf = &conf->replicas[0];
     db->cold_after_ms = DB_COLD_MS;
+    db->write_gap_ms = DB_WRITE_GAP_MIN_MS;
     if (hf_path_absolute(conf->path, &db->path, err) != HF_OK) {
         hf_free(db);
         return NULL;
@@ -435,23 +436,30 @@ static void plan_relook(struct db *db, uint64_t now, bool is_needed)
 static bool wants_checkpoint(const struct db *db, uint64_t now)
 {
     uint32_t behind = db->log_frames - db->backfill;
-    if (behind == 0 || db_lane_busy(db, LANE_SQL) || now - db->last_ckpt_ms < 1000)
+    uint64_t since = now - db->last_ckpt_ms;
+    if (behind == 0 || db_lane_busy(db, LANE_SQL) || db->holds_write)
         return false;
-    if (now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS)
-        return true;
-    return behind > 2 * (uint32_t)db->conf->min_checkpoint_page_count;
+    if (behind > DB_BEHIND_FRAMES)
+        return since >= DB_CKPT_GAP_MS;
+    return now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS && since >= DB_IDLE_CHECKPOINT_MS;
 }
 
 /* A writer that never checkpoints and never pauses: passive checkpoints leave a rest that is never
  * empty; it is copied back under the write lock when it is short. */
+static bool wants_write_lock(const struct db *db, uint64_t now)
+{
+    return hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && !db_lane_busy(db, LANE_SQL) &&
+           !db->holds_write && db->log_frames > DB_LONG_LOG_FRAMES &&
+           db->log_frames > db->backfill &&
+           db->log_frames - db->backfill <= DB_WRITE_LOCK_FRAMES &&
+           now - db->write_since_ms >= db->write_gap_ms;
+}
+
 static void look_after_log(struct db *db, uint64_t now)
 {
     if (wants_checkpoint(db, now))
         db_sql_checkpoint(db, false);
-    else if (hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && db->backfill > 0 &&
-             db->log_frames > 2 * (uint32_t)db->conf->min_checkpoint_page_count &&
-             db->log_frames - db->backfill <= DB_WRITE_LOCK_FRAMES &&
-             db->log_frames > db->backfill && !db_lane_busy(db, LANE_SQL))
+    else if (wants_write_lock(db, now))
         db_sql_checkpoint(db, true);
 }
 

@@ -57,8 +57,13 @@ enum {
     DB_RETRY_MIN_MS = 100,
     DB_RETRY_MAX_MS = 30000,
     DB_SETTLE_MS = 20,            /* age of a main file's times before they prove anything */
-    DB_WRITE_HOLD_MS = 20,        /* longest we keep the write lock */
-    DB_WRITE_LOCK_FRAMES = 500,   /* longest rest that is copied back under it */
+    DB_BEHIND_FRAMES = 3000,      /* the application does not checkpoint: we do */
+    DB_CKPT_GAP_MS = 20,          /* ... this long after the last time */
+    DB_LONG_LOG_FRAMES = 4000,    /* nor does it ever pause: the rest goes under its write lock */
+    DB_WRITE_LOCK_FRAMES = 500,   /* ... if it is no longer than this */
+    DB_WRITE_HOLD_MS = 20,        /* longest we keep that lock */
+    DB_WRITE_GAP_MIN_MS = 50,     /* between two such, doubled while it does not help */
+    DB_WRITE_GAP_MAX_MS = 2000,
     DB_HOT_MS = 10,               /* no news for this long: no longer polled */
 };
 
@@ -136,6 +141,7 @@ struct db {
     enum hf_sql_action sql_action;
     bool holds_write;
     uint64_t write_since_ms;
+    uint64_t write_gap_ms;
     struct hf_file_stat cold_stat;
     bool is_cold_try;
 

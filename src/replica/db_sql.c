@@ -59,21 +59,29 @@ static void checkpoint_done(struct db *db, enum hf_code rc, struct hf_err *err)
         db_step(db);
         return;
     }
+    bool was_held = db->holds_write;
     db_step(db); /* with the write lock still held: nobody can append before we have drained */
-    if (db->cap != NULL && db->holds_write)
+    if (db->cap != NULL && was_held) {
+        bool has_helped = hf_capture_state(db->cap) == HF_CAPTURE_DRAINED;
         hf_live_drop_write(hf_capture_live(db->cap));
+        db->write_gap_ms = has_helped ? DB_WRITE_GAP_MIN_MS : db->write_gap_ms * 2;
+        if (db->write_gap_ms > DB_WRITE_GAP_MAX_MS)
+            db->write_gap_ms = DB_WRITE_GAP_MAX_MS;
+    }
     db->holds_write = false;
 }
 
 void db_sql_checkpoint(struct db *db, bool under_write_lock)
 {
     uint64_t now = hf_clock_mono_ms();
-    if (!under_write_lock && now - db->e->last_sql_ms < SQL_GAP_MS)
+    bool is_idle = db->log_frames - db->backfill <= DB_BEHIND_FRAMES && !under_write_lock;
+    if (is_idle && now - db->e->last_sql_ms < SQL_GAP_MS)
         return;
     if (under_write_lock && hf_live_take_write(hf_capture_live(db->cap), NULL) != HF_OK)
         return;
     db->holds_write = under_write_lock;
-    db->write_since_ms = now;
+    if (under_write_lock)
+        db->write_since_ms = now;
     db->last_ckpt_ms = now;
     db->e->last_sql_ms = now;
     db->sql_action = HF_SQL_CHECKPOINT;
