@@ -196,8 +196,8 @@ enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form 
     struct hf_ltx_list chain = {NULL, 0, 0};
     struct hf_ltx_info newest;
     HF_TRY(newest_of_level(r, level, &newest, err));
-    if (newest.max_txid ==
-        0) /* an empty level begins behind the snapshot: the base is not copied */
+    /* An empty level begins behind the snapshot: the base is not copied into each level. */
+    if (newest.max_txid == 0)
         HF_TRY(newest_of_level(r, HF_LEVEL_SNAPSHOT, &newest, err));
     enum hf_code rc = hf_replica_list(r, level - 1, newest.max_txid, &files, err);
     if (rc == HF_OK && files.len > 0)

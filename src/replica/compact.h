@@ -26,12 +26,11 @@ struct hf_compact_result {
     uint64_t bytes;           /* its size */
 };
 
-/* Merges the files of level - 1 that lie beyond level's highest TXID (beyond the newest snapshot,
- * if the level is empty: so the base is not written anew into every level) into one file of level.
- * More than HF_LIMIT_MERGE_INPUTS inputs are merged up to that many (call again). A gap between
- * them that no other level bridges is HF_E_CORRUPT naming both files; at a bridged one the output
- * ends (call again). form: page form to write. An already existing output of the same name is
- * success (we crashed after writing it). */
+/* Merges the files of level - 1 that lie beyond level's highest TXID (of an empty level: beyond the
+ * newest snapshot) into one file of level. More than HF_LIMIT_MERGE_INPUTS inputs are merged up to
+ * that many (call again). A gap between them that no other level bridges is HF_E_CORRUPT naming
+ * both files; at a bridged one the output ends (call again). form: page form to write. An already
+ * existing output of the same name is success (we crashed after writing it). */
 HF_MUST enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form form,
                                       struct hf_page_hook hook, struct hf_compact_result *res,
                                       struct hf_err *err);

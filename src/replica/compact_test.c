@@ -172,16 +172,32 @@ static void test_gap_is_an_error_and_named(void **state)
 static void test_bridged_gap_is_stepped_over(void **state)
 {
     (void)state;
-    commits(4);
-    assert_true(compact(HF_LEVEL_SNAPSHOT).is_done);
-    delete_file(0, 3, 3);
     commits(2);
     compact(1);
-    expect_level(1, "1-2");
-    compact(1);
-    expect_level(1, "1-2 4-6");
+    commits(3);
+    assert_true(compact(HF_LEVEL_SNAPSHOT).is_done);
     delete_file(0, 4, 4);
+    commits(1);
+    compact(1);
+    expect_level(1, "1-2 3-3");
+    compact(1);
+    expect_level(1, "1-2 3-3 5-6");
+    delete_file(0, 3, 3);
     delete_file(0, 5, 5);
+    expect_latest_restores();
+}
+
+static void test_empty_level_begins_behind_the_snapshot(void **state)
+{
+    (void)state;
+    commits(4);
+    compact(HF_LEVEL_SNAPSHOT);
+    assert_false(compact(1).is_done);
+    commits(2);
+    compact(1);
+    expect_level(1, "5-6");
+    for (uint64_t t = 1; t <= 6; t++)
+        delete_file(0, t, t);
     expect_latest_restores();
 }
 
@@ -300,6 +316,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_hook_sees_the_newest_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gap_is_an_error_and_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bridged_gap_is_stepped_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_empty_level_begins_behind_the_snapshot, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_gap_behind_the_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_overlapping_inputs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot, setup, teardown),

@@ -2,9 +2,10 @@
  * What may be deleted, and why that is safe.
  *
  * L0: a file [a, b] goes when one file of levels 1 to 8 holds all of it (begins at or before a,
- * ends at or behind b), because that file continues whatever [a, b] continued; and only from the
- * oldest on, up to the first that is too young. The newest L0 stays: Litestream takes its position
- * from it.
+ * ends at or behind b), because that file continues whatever [a, b] continued. A snapshot holds it,
+ * too, but is much to read for a follower; it counts where compaction has gone past b without
+ * taking [a, b] (an empty level begins behind the snapshot). Only from the oldest on, up to the
+ * first that is too young. The newest L0 stays: Litestream takes its position from it.
  *
  * Levels 1 to 9: let B, the window's base, be the newest file that begins at TXID 1 and is older
  * than the retention. Everything that ends before B goes, but the newest of each level. Every state
@@ -35,6 +36,7 @@ struct picker {
     int64_t now_ms;
     struct hf_ltx_list *out;
     uint64_t newest[HF_LIMIT_LEVELS]; /* highest max TXID of each level */
+    uint64_t snapshot;                /* of the newest snapshot */
 };
 
 static bool is_older(const struct picker *p, const struct hf_ltx_info *f, int64_t than_ms)
@@ -98,13 +100,14 @@ static void pick_l0(const struct picker *p)
     }
     if (l0.len > 1)
         qsort(l0.items, l0.len, sizeof(*l0.items), info_by_max);
+    uint64_t passed = p->newest[1] > 0 ? p->newest[1] : p->snapshot;
     for (size_t i = 0; i + 1 < l0.len; i++) {
         const struct hf_ltx_info *f = &l0.items[i];
         if (f->max_txid == p->newest[0])
             break;
         if (p->policy->l0_retention_ms > 0 && !is_older(p, f, p->policy->l0_retention_ms))
             break;
-        if (is_covered(c, n, f))
+        if (is_covered(c, n, f) || (f->max_txid <= p->snapshot && f->max_txid <= passed))
             hf_ltx_list_push(p->out, f);
     }
     hf_ltx_list_deinit(&l0);
@@ -153,6 +156,8 @@ void hf_retention_pick(const struct hf_ltx_list *all, const struct hf_retention 
         hf_assert(f->level >= 0 && f->level < HF_LIMIT_LEVELS);
         if (f->max_txid > p.newest[f->level])
             p.newest[f->level] = f->max_txid;
+        if (f->level == HF_LEVEL_SNAPSHOT && f->min_txid == 1 && f->max_txid > p.snapshot)
+            p.snapshot = f->max_txid;
     }
     pick_l0(&p);
     if (!l0_only)
