@@ -542,6 +542,8 @@ static bool look(struct db *db, uint64_t now)
     struct hf_err err = HF_ERR_INIT;
     bool may_drain = !batch_holds_log(db) && !db->holds_write;
     size_t before = hf_capture_pending_bytes(db->cap);
+    if (db->batch.pages != NULL && before >= DB_HOLD_BYTES)
+        return !gave_up(db, true, now);
     enum hf_code rc = hf_capture_look(db->cap, may_drain || db->holds_write, &l, &err);
     if (rc != HF_OK) {
         look_failed(db, &l, rc, &err, now);
@@ -634,6 +636,37 @@ void db_step(struct db *db)
     default:
         break;
     }
+}
+
+/*
+ * The moment between the end of an application's checkpoint and its next commit is the only one in
+ * which a log that is written without a pause can be let go of: some 30 us. Missed, the next commit
+ * appends and runs another checkpoint, with its fsync, and so does every one after it. So while a
+ * checkpoint is seen running we wait for its end on the spot, reading shared memory.
+ */
+static void await_checkpoint(struct db *db)
+{
+    const struct hf_live *live = hf_capture_live(db->cap);
+    uint64_t end = hf_clock_mono_ns() + DB_SPIN_US * 1000u;
+    bool is_over = false;
+    while (!is_over && hf_clock_mono_ns() < end)
+        is_over = !hf_live_is_checkpointing(live);
+    db->is_spin_off = !is_over;
+    end = hf_clock_mono_ns() + DB_SPIN_TAIL_US * 1000u;
+    while (is_over && db->state == DB_LIVE && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING &&
+           hf_clock_mono_ns() < end && !hf_live_is_checkpointing(hf_capture_live(db->cap)))
+        live_step(db, hf_clock_mono_ms());
+}
+
+void db_poll(struct db *db)
+{
+    db_step(db);
+    if (db->state != DB_LIVE || hf_capture_state(db->cap) != HF_CAPTURE_FOLLOWING)
+        return;
+    if (!hf_live_is_checkpointing(hf_capture_live(db->cap)))
+        db->is_spin_off = false;
+    else if (!db->is_spin_off && !db->holds_write)
+        await_checkpoint(db);
 }
 
 void db_event(struct db *db, bool is_main)

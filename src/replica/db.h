@@ -64,6 +64,9 @@ enum {
     DB_WRITE_HOLD_MS = 20,        /* longest we keep that lock */
     DB_WRITE_GAP_MIN_MS = 50,     /* between two such, doubled while it does not help */
     DB_WRITE_GAP_MAX_MS = 2000,
+    DB_HOLD_BYTES = 8 << 20,      /* captured while an upload runs: beyond it the log is left to wait */
+    DB_SPIN_US = 3000,            /* longest wait for an application's checkpoint to end */
+    DB_SPIN_TAIL_US = 100,        /* ... and for it to let go of slot 0 */
     DB_HOT_MS = 10,               /* no news for this long: no longer polled */
 };
 
@@ -169,6 +172,7 @@ struct db {
     uint64_t cold_after_ms;
     uint64_t relook_ms;
     bool is_hot;
+    bool is_spin_off; /* a checkpoint did not end in time: it may be a dead one's traces */
     bool has_event; /* seen while a job kept us from looking */
     char *last_error;
 
@@ -217,6 +221,8 @@ void db_free(struct db *db);
 void db_start(struct db *db);
 /* Something may have changed: looks, ships, moves on. */
 void db_step(struct db *db);
+/* A busy database: steps, and waits for a checkpoint that is about to end (see db.c). */
+void db_poll(struct db *db);
 /* The watch said so. is_main: the event was for the main file. */
 void db_event(struct db *db, bool is_main);
 /* True when everything committed is in the replica, or nothing can be done about it now. */

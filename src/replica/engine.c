@@ -355,7 +355,7 @@ static void poll_hot(struct engine *e)
     hf_clock_sleep_us(HOT_POLL_US);
     for (size_t i = 0; i < e->n_dbs && e->n_hot > 0; i++) {
         if (e->dbs[i]->is_hot)
-            db_step(e->dbs[i]);
+            db_poll(e->dbs[i]);
     }
 }
 

@@ -216,6 +216,11 @@ enum hf_walindex_state hf_live_index(const struct hf_live *l, struct hf_walindex
     return s;
 }
 
+bool hf_live_is_checkpointing(const struct hf_live *l)
+{
+    return hf_walindex_backfill_attempted(l->index) > hf_walindex_backfill(l->index);
+}
+
 static int shm_lock(struct hf_live *l, int lock, int flags)
 {
     return l->file->pMethods->xShmLock(l->file, lock, 1, flags);
