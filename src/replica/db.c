@@ -239,6 +239,7 @@ void db_free(struct db *db)
     hf_free(db->path);
     hf_free(db->wal_path);
     hf_free(db->meta);
+    hf_free(db->sums_path);
     hf_free(db->last_error);
     db->magic = 0;
     hf_free(db);
