@@ -2,8 +2,8 @@
  * Assertions that stay in release builds.
  *
  * A failed assertion is a bug of ours, never a reaction to input from outside: it prints the
- * condition and the place to stderr and aborts. A crash is a restart that is rehearsed; a wrong page
- * is for ever. Callable from any thread.
+ * condition and the place to stderr and aborts. A crash is a restart that is rehearsed; a wrong
+ * page is for ever. Callable from any thread.
  */
 #ifndef HF_BASE_ASSERT_H
 #define HF_BASE_ASSERT_H

@@ -24,7 +24,8 @@ uint64_t hf_clock_mono_ms(void)
 
 void hf_clock_sleep_us(uint64_t us)
 {
-    struct timespec ts = {.tv_sec = (time_t)(us / 1000000u), .tv_nsec = (long)(us % 1000000u) * 1000};
+    struct timespec ts = {.tv_sec = (time_t)(us / 1000000u),
+                          .tv_nsec = (long)(us % 1000000u) * 1000};
     nanosleep(&ts, NULL);
 }
 

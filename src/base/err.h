@@ -14,21 +14,21 @@
 /* X(name, exit code of the program, HTTP status, word for logs and JSON) */
 #define HF_CODES(X)                                                                                \
     X(HF_OK, 0, 200, "ok")                                                                         \
-    X(HF_E_INVALID, 2, 400, "invalid")           /* input, flags or configuration is wrong */      \
-    X(HF_E_NOT_FOUND, 3, 404, "not-found")       /* no such file, object, database, position */    \
-    X(HF_E_EXISTS, 4, 409, "exists")             /* create-only target is already there */         \
-    X(HF_E_CORRUPT, 5, 500, "corrupt")           /* bytes that are not what their checksum says */ \
-    X(HF_E_IO, 6, 500, "io")                     /* the system refused a read, write, open... */   \
-    X(HF_E_NO_SPACE, 7, 507, "no-space")         /* disk or quota is full */                       \
-    X(HF_E_BUSY, 8, 503, "busy")                 /* locked by somebody else: try again */          \
-    X(HF_E_CONFLICT, 9, 409, "conflict")         /* somebody else wrote here: a fork */            \
-    X(HF_E_RANGE, 10, 416, "range")              /* TXID or time outside what is kept */           \
-    X(HF_E_UNSUPPORTED, 11, 501, "unsupported")  /* valid, but not something we do */              \
-    X(HF_E_DENIED, 12, 403, "denied")            /* permissions */                                 \
-    X(HF_E_TIMEOUT, 13, 504, "timeout")          /* gave up waiting */                             \
-    X(HF_E_CANCELED, 14, 499, "canceled")        /* asked to stop */                               \
-    X(HF_E_LIMIT, 15, 413, "limit")              /* larger than a limit of base/limits.h */        \
-    X(HF_E_INTERNAL, 70, 500, "internal")        /* a state that should not occur */
+    X(HF_E_INVALID, 2, 400, "invalid")          /* input, flags or configuration is wrong */       \
+    X(HF_E_NOT_FOUND, 3, 404, "not-found")      /* no such file, object, database, position */     \
+    X(HF_E_EXISTS, 4, 409, "exists")            /* create-only target is already there */          \
+    X(HF_E_CORRUPT, 5, 500, "corrupt")          /* bytes that are not what their checksum says */  \
+    X(HF_E_IO, 6, 500, "io")                    /* the system refused a read, write, open... */    \
+    X(HF_E_NO_SPACE, 7, 507, "no-space")        /* disk or quota is full */                        \
+    X(HF_E_BUSY, 8, 503, "busy")                /* locked by somebody else: try again */           \
+    X(HF_E_CONFLICT, 9, 409, "conflict")        /* somebody else wrote here: a fork */             \
+    X(HF_E_RANGE, 10, 416, "range")             /* TXID or time outside what is kept */            \
+    X(HF_E_UNSUPPORTED, 11, 501, "unsupported") /* valid, but not something we do */               \
+    X(HF_E_DENIED, 12, 403, "denied")           /* permissions */                                  \
+    X(HF_E_TIMEOUT, 13, 504, "timeout")         /* gave up waiting */                              \
+    X(HF_E_CANCELED, 14, 499, "canceled")       /* asked to stop */                                \
+    X(HF_E_LIMIT, 15, 413, "limit")             /* larger than a limit of base/limits.h */         \
+    X(HF_E_INTERNAL, 70, 500, "internal")       /* a state that should not occur */
 
 enum hf_code {
 #define X(name, exit_code, http, word) name,
@@ -43,7 +43,10 @@ struct hf_err {
     char hint[240]; /* what to do about it; may be empty */
 };
 
-#define HF_ERR_INIT {HF_OK, 0, "", ""}
+#define HF_ERR_INIT                                                                                \
+    {                                                                                              \
+        HF_OK, 0, "", ""                                                                           \
+    }
 
 /* Sets code and text (overwriting both, clearing the hint) and returns code. */
 enum hf_code hf_err_set(struct hf_err *err, enum hf_code code, const char *fmt, ...)
@@ -57,7 +60,8 @@ void hf_err_hint(struct hf_err *err, const char *fmt, ...) HF_PRINTF(2, 3);
 /* Back to HF_ERR_INIT. */
 void hf_err_reset(struct hf_err *err);
 
-/* The code an errno stands for (ENOENT -> HF_E_NOT_FOUND, ENOSPC and EDQUOT -> HF_E_NO_SPACE...). */
+/* The code an errno stands for (ENOENT -> HF_E_NOT_FOUND, ENOSPC and EDQUOT -> HF_E_NO_SPACE...).
+ */
 enum hf_code hf_code_of_errno(int sys);
 /* The table's columns. */
 int hf_code_exit(enum hf_code code);

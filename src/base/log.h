@@ -18,7 +18,14 @@
 enum hf_log_level { HF_LOG_DEBUG, HF_LOG_INFO, HF_LOG_WARN, HF_LOG_ERROR };
 enum hf_log_format { HF_LOG_TEXT, HF_LOG_JSON };
 
-enum hf_log_kind { HF_LOG_K_END, HF_LOG_K_STR, HF_LOG_K_I64, HF_LOG_K_U64, HF_LOG_K_DBL, HF_LOG_K_TXID };
+enum hf_log_kind {
+    HF_LOG_K_END,
+    HF_LOG_K_STR,
+    HF_LOG_K_I64,
+    HF_LOG_K_U64,
+    HF_LOG_K_DBL,
+    HF_LOG_K_TXID
+};
 
 struct hf_log_field {
     enum hf_log_kind kind;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -16,6 +15,7 @@
 #include "cmd/common.h"
 #include "cmd/rows.h"
 #include "os/file.h"
+#include "os/loop.h"
 #include "replica/compact.h"
 #include "replica/engine.h"
 #include "replica/restore.h"
@@ -35,7 +35,9 @@ struct options {
 };
 
 #define OPT(name_, kind_, member, ...)                                                             \
-    {.name = (name_), .kind = (kind_), .offset = offsetof(struct options, member), __VA_ARGS__}
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .offset = offsetof(struct options, member), __VA_ARGS__  \
+    }
 
 static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
@@ -229,7 +231,8 @@ static enum hf_code check_options(const struct options *o, const struct hf_confi
                                   struct hf_err *err)
 {
     if (!o->once && (o->force_snapshot || o->enforce_retention))
-        return hf_err_set(err, HF_E_INVALID, "-force-snapshot and -enforce-retention go with -once");
+        return hf_err_set(err, HF_E_INVALID,
+                          "-force-snapshot and -enforce-retention go with -once");
     if (o->once && o->exec != NULL)
         return hf_err_set(err, HF_E_INVALID, "-once and -exec do not go together");
     if (cfg->n_dbs == 0 && cfg->n_dirs == 0)
@@ -264,14 +267,12 @@ static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct 
     const struct options *o = run->options;
     struct hf_engine *e = NULL;
     char exe[HF_LIMIT_PATH];
-    size_t len = sizeof(exe);
     sigset_t set;
     HF_TRY(hf_cmd_setup_log(cfg, o->log_level, err));
     HF_TRY(check_options(o, cfg, err));
     block_signals(&set);
     HF_TRY(restore_missing(cfg, o->restore_if_db_not_exists, err));
-    if (uv_exepath(exe, &len) != 0)
-        return hf_err_set(err, HF_E_INTERNAL, "cannot find this program's own path");
+    HF_TRY(hf_exe_path(exe, sizeof(exe), err));
     struct hf_engine_options eo = {.cfg = cfg, .exe = exe};
     HF_TRY(hf_engine_start(&eo, &e, err));
     hf_log(HF_LOG_INFO, "replicating", HF_F_STR("version", HF_VERSION),
@@ -301,9 +302,16 @@ static const struct hf_example examples[] = {
 };
 
 const struct hf_command hf_cmd_replicate = {
-    .name = "replicate", .group = "Protect", .summary = "stream databases to their replicas",
-    .args = "[DB_PATH REPLICA_URL]", .min_args = 0, .max_args = -1, .flags = flags,
-    .n_flags = HF_ARRAY_LEN(flags), .options_size = sizeof(struct options), .examples = examples,
+    .name = "replicate",
+    .group = "Protect",
+    .summary = "stream databases to their replicas",
+    .args = "[DB_PATH REPLICA_URL]",
+    .min_args = 0,
+    .max_args = -1,
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
+    .examples = examples,
     .run = run_replicate,
     .doc = "Follows the write-ahead log of each database and ships what is committed: the first "
            "commit after a quiet time at once, then at most once per sync-interval. Databases in "

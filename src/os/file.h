@@ -2,8 +2,8 @@
  * Files: the only way the data path opens, reads, writes, syncs, renames and lists them.
  *
  * All calls go through one table of system calls (hf_file_sys), so a test can make any single call
- * fail (hf_fault_*). Reads and writes loop over short counts and EINTR. Paths in error texts are the
- * ones given. Blocking; any thread; an hf_file belongs to one thread at a time.
+ * fail (hf_fault_*). Reads and writes loop over short counts and EINTR. Paths in error texts are
+ * the ones given. Blocking; any thread; an hf_file belongs to one thread at a time.
  *
  * A process that captures must never open a live SQLite main file or its -shm here: POSIX drops the
  * process's locks on a file when any descriptor of it is closed. hf_file_open() refuses names that
@@ -25,7 +25,10 @@ struct hf_file {
     char *path; /* owned, for error texts */
 };
 
-#define HF_FILE_CLOSED {-1, NULL}
+#define HF_FILE_CLOSED                                                                             \
+    {                                                                                              \
+        -1, NULL                                                                                   \
+    }
 
 enum hf_file_mode {
     HF_FILE_READ,       /* must exist */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,10 +256,9 @@ enum hf_code hf_path_absolute(const char *path, char **out, struct hf_err *err)
 {
     if (path[0] == '\0')
         return hf_err_set(err, HF_E_INVALID, "an empty path");
-    char *whole = realpath(path, NULL);
-    if (whole != NULL) {
+    char whole[PATH_MAX];
+    if (realpath(path, whole) != NULL) {
         *out = hf_strdup(whole);
-        free(whole); /* realpath's own allocation */
         return HF_OK;
     }
     if (errno != ENOENT && errno != ENOTDIR)

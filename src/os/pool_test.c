@@ -1,12 +1,14 @@
 /*
- * Every submitted task runs once, also those queued when the pool is freed; a mailbox keeps order and
- * wakes once per batch.
+ * Every submitted task runs once, also those queued when the pool is freed; a mailbox keeps order
+ * and wakes once per batch.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
+
 #include <stdatomic.h>
 
 #include "os/pool.h"

@@ -88,7 +88,8 @@ static void on_pace_over(uv_timer_t *t)
     uv_poll_start(&w->poll, UV_READABLE, on_readable);
 }
 
-/* Reads following each other at once mean a writer at full speed: let events gather for a moment. */
+/* Reads following each other at once mean a writer at full speed: let events gather for a moment.
+ */
 static void pace(struct hf_watch *w)
 {
     uint64_t now = uv_hrtime();

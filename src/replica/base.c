@@ -138,9 +138,8 @@ void hf_base_clean(const char *dir)
     (void)!hf_path_list(dir, drop_piece, copy, NULL);
 }
 
-enum hf_code hf_base_new(const char *dir, uint32_t page_size, uint32_t pages,
-                         const char *sums_path, const char *wal_path, struct hf_base **out,
-                         struct hf_err *err)
+enum hf_code hf_base_new(const char *dir, uint32_t page_size, uint32_t pages, const char *sums_path,
+                         const char *wal_path, struct hf_base **out, struct hf_err *err)
 {
     HF_TRY(hf_path_mkdirs(dir, 0700, err));
     hf_base_clean(dir);
@@ -176,8 +175,8 @@ enum hf_code hf_base_filter(const char *sums_path, uint32_t first, uint32_t n, u
     uint64_t *want = hf_calloc(n, sizeof(*want));
     enum hf_code rc = hf_sums_get(sums, first, n, want, err);
     for (uint32_t i = 0; i < n && rc == HF_OK; i++)
-        differs[i] = hf_page_checksum(first + i, data + (size_t)i * page_size, page_size) !=
-                     want[i];
+        differs[i] =
+            hf_page_checksum(first + i, data + (size_t)i * page_size, page_size) != want[i];
     hf_free(want);
     hf_sums_close(sums);
     return rc;
@@ -224,8 +223,7 @@ static enum hf_code end_base(struct hf_base *b, struct hf_err *err)
     return piece_close_write(b->pieces[0], err);
 }
 
-static enum hf_code copy_pages(struct hf_ltx_merge *m, struct hf_ltx_encoder *e,
-                               struct hf_err *err)
+static enum hf_code copy_pages(struct hf_ltx_merge *m, struct hf_ltx_encoder *e, struct hf_err *err)
 {
     struct hf_ltx_page page;
     for (;;) {
@@ -233,8 +231,8 @@ static enum hf_code copy_pages(struct hf_ltx_merge *m, struct hf_ltx_encoder *e,
         if (page.pgno == 0)
             return HF_OK;
         if (page.block != NULL)
-            HF_TRY(hf_ltx_encoder_page_lz4(e, page.pgno, page.data, page.block, page.block_len,
-                                           err));
+            HF_TRY(
+                hf_ltx_encoder_page_lz4(e, page.pgno, page.data, page.block, page.block_len, err));
         else
             HF_TRY(hf_ltx_encoder_page(e, page.pgno, page.data, err));
     }

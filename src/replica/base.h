@@ -2,10 +2,10 @@
  * The base image of a database that is being written, or the difference to what the replica holds.
  *
  * The main file is read in chunks while capture goes on ("fuzzy"); what is committed meanwhile is
- * kept as overlay runs; at the end everything is merged, newest image wins, into one L0 file, which is
- * consistent at the position of the last run whatever checkpoints wrote in between. The log never
- * waits for us. Pieces lie in the local state directory as LTX files named "base-*.tmp" and are removed
- * at the end and at the next start.
+ * kept as overlay runs; at the end everything is merged, newest image wins, into one L0 file, which
+ * is consistent at the position of the last run whatever checkpoints wrote in between. The log
+ * never waits for us. Pieces lie in the local state directory as LTX files named "base-*.tmp" and
+ * are removed at the end and at the next start.
  *
  *   hf_base_new → hf_base_chunk … and hf_base_run … in any order → hf_base_finish → hf_base_free
  *
@@ -24,8 +24,8 @@ struct hf_base;
 /* dir: local state directory (created). pages: size of the database at the start. sums_path: file
  * that states the image of the newest TXID, NULL for a full image. wal_path as in hf_ship. */
 HF_MUST enum hf_code hf_base_new(const char *dir, uint32_t page_size, uint32_t pages,
-                                 const char *sums_path, const char *wal_path,
-                                 struct hf_base **out, struct hf_err *err);
+                                 const char *sums_path, const char *wal_path, struct hf_base **out,
+                                 struct hf_err *err);
 /* n pages from first on, as read from the main file, in ascending order over all calls. */
 HF_MUST enum hf_code hf_base_chunk(struct hf_base *b, uint32_t first, uint32_t n,
                                    const uint8_t *data, struct hf_err *err);

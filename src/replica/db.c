@@ -55,8 +55,7 @@ static struct hf_pool *lane_pool(struct engine *e, enum db_lane lane)
     }
 }
 
-void db_submit(struct db *db, enum db_lane lane,
-               enum hf_code (*work)(struct db *, struct hf_err *),
+void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db *, struct hf_err *),
                void (*done)(struct db *, enum hf_code, struct hf_err *))
 {
     struct db_job *job = &db->jobs[lane];
@@ -78,9 +77,9 @@ bool db_lane_busy(const struct db *db, enum db_lane lane)
 
 /* ---- timers, errors ---- */
 
-static void on_timer(uv_timer_t *t)
+static void on_timer(void *arg)
 {
-    struct db *db = t->data;
+    struct db *db = arg;
     db->wake_ms = 0;
     db_step(db);
 }
@@ -91,15 +90,15 @@ void db_wake_at(struct db *db, uint64_t at_ms)
         return;
     uint64_t now = hf_clock_mono_ms();
     db->wake_ms = at_ms;
-    uv_timer_start(&db->timer, on_timer, at_ms > now ? at_ms - now : 0, 0);
+    hf_timer_start(&db->timer, at_ms > now ? at_ms - now : 0, 0);
 }
 
 void db_set_state(struct db *db, enum db_state s)
 {
     if (db->state == s)
         return;
-    hf_log(HF_LOG_DEBUG, "state", HF_F_STR("db", db->path), HF_F_STR("from", db_state_word(db->state)),
-           HF_F_STR("to", db_state_word(s)), HF_F_END);
+    hf_log(HF_LOG_DEBUG, "state", HF_F_STR("db", db->path),
+           HF_F_STR("from", db_state_word(db->state)), HF_F_STR("to", db_state_word(s)), HF_F_END);
     db->state = s;
 }
 
@@ -217,12 +216,11 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->wal_path = hf_asprintf("%s-wal", db->path);
     db->name = strrchr(db->path, '/') + 1;
     db->meta = hf_strdup(conf->meta_path);
-    hf_assert(uv_timer_init(&e->loop, &db->timer) == 0);
-    db->timer.data = db;
+    hf_timer_init(&db->timer, &e->loop, on_timer, db);
     if (db->rconf->page_format != HF_PAGE_FORMAT_AUTO) {
         db->has_form = true;
-        db->form = db->rconf->page_format == HF_PAGE_FORMAT_FRAME ? HF_LTX_FORM_FRAME
-                                                                  : HF_LTX_FORM_BLOCK;
+        db->form =
+            db->rconf->page_format == HF_PAGE_FORMAT_FRAME ? HF_LTX_FORM_FRAME : HF_LTX_FORM_BLOCK;
     }
     return db;
 }
@@ -260,12 +258,12 @@ static void go_wait(struct db *db)
     db_set_state(db, DB_WAIT);
 }
 
-/* A cold database that is written by a program which ends at once is re-based: cheap for a small one,
- * a pass over all of it for a large one. */
+/* A cold database that is written by a program which ends at once is re-based: cheap for a small
+ * one, a pass over all of it for a large one. */
 static uint64_t cold_after(const struct db *db)
 {
-    uint64_t bytes = (uint64_t)hf_capture_commit(db->cap) *
-                     hf_live_page_size(hf_capture_live(db->cap));
+    uint64_t bytes =
+        (uint64_t)hf_capture_commit(db->cap) * hf_live_page_size(hf_capture_live(db->cap));
     return bytes <= DB_SMALL_BYTES ? DB_COLD_MS : DB_COLD_LARGE_MS;
 }
 
@@ -302,7 +300,7 @@ static bool is_still_unchanged(const struct db *db, const struct hf_capture *cap
 {
     struct hf_file_stat st;
     struct hf_wal_pos pos = hf_capture_pos(cap);
-    if (memcmp(pos.salt, db->pos.pos.salt, sizeof(pos.salt)) == 0)
+    if (hf_wal_pos_is_of(&db->pos.pos, pos.salt))
         return true;
     return hf_path_stat(db->path, &st, NULL) == HF_OK && hf_position_main_is(&db->pos, &st);
 }
@@ -316,8 +314,8 @@ static void open_live(struct db *db, struct hf_live *live, bool is_main_unchange
         db_sql_closed(db, HF_SQL_TOUCH);
         return;
     }
-    bool is_known = db->pos.txid == db->txid && db->txid > 0 &&
-                    db->pos.page_size == hf_live_page_size(live);
+    bool is_known =
+        db->pos.txid == db->txid && db->txid > 0 && db->pos.page_size == hf_live_page_size(live);
     enum hf_code rc = HF_E_CONFLICT;
     if (is_known)
         rc = hf_capture_new(live, &db->pos.pos, db->pos.commit, is_main_unchanged, &cap, &err);
@@ -451,8 +449,7 @@ static bool wants_write_lock(const struct db *db, uint64_t now)
 {
     return hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && !db_lane_busy(db, LANE_SQL) &&
            !db->holds_write && db->log_frames > DB_LONG_LOG_FRAMES &&
-           db->log_frames > db->backfill &&
-           db->log_frames - db->backfill <= DB_WRITE_LOCK_FRAMES &&
+           db->log_frames > db->backfill && db->log_frames - db->backfill <= DB_WRITE_LOCK_FRAMES &&
            now - db->write_since_ms >= db->write_gap_ms;
 }
 
@@ -706,8 +703,8 @@ bool db_is_synced(const struct db *db)
     }
 }
 
-/* While slot 0 is held nothing can be copied back: the main file is the shipped image, for as long as
- * its times stay what they are. */
+/* While slot 0 is held nothing can be copied back: the main file is the shipped image, for as long
+ * as its times stay what they are. */
 static void note_clean(struct db *db)
 {
     struct hf_file_stat st;
@@ -728,6 +725,6 @@ void db_close(struct db *db)
         note_clean(db);
     set_hot(db, false);
     let_go(db);
-    uv_timer_stop(&db->timer);
+    hf_timer_stop(&db->timer);
     db_set_state(db, DB_CLOSED);
 }

@@ -1,17 +1,17 @@
 /*
  * One replicated database: its state, its jobs, its timers. Private to the engine.
  *
- * Everything here belongs to the capture thread, except what a running job uses: a job's work() runs
- * on a worker thread and may touch only the fields listed with it; done() runs on the capture thread
- * again.
+ * Everything here belongs to the capture thread, except what a running job uses: a job's work()
+ * runs on a worker thread and may touch only the fields listed with it; done() runs on the capture
+ * thread again.
  */
 #ifndef HF_REPLICA_DB_H
 #define HF_REPLICA_DB_H
 
-#include <stdatomic.h>
-#include <uv.h>
+#include <pthread.h>
 
 #include "base/limits.h"
+#include "os/loop.h"
 #include "os/pool.h"
 #include "os/watch.h"
 #include "replica/base.h"
@@ -45,34 +45,35 @@ enum db_state {
 const char *db_state_word(enum db_state s);
 
 enum {
-    DB_SMALL_BYTES = 4 << 20,     /* images up to this are read in one go */
-    DB_RUN_BYTES = 8 << 20,       /* captured pages that make an overlay run during a scan */
+    DB_SMALL_BYTES = 4 << 20,      /* images up to this are read in one go */
+    DB_RUN_BYTES = 8 << 20,        /* captured pages that make an overlay run during a scan */
     DB_IDLE_CHECKPOINT_MS = 10000, /* quiet with frames not copied back: we checkpoint */
-    DB_COLD_MS = 15000,           /* quiet and drained: try to close */
-    DB_COLD_LARGE_MS = 600000,    /* the same for one whose re-base would be costly */
+    DB_COLD_MS = 15000,            /* quiet and drained: try to close */
+    DB_COLD_LARGE_MS = 600000,     /* the same for one whose re-base would be costly */
     DB_COLD_MAX_MS = 3600000,      /* ... at most this seldom when others keep it open */
-    DB_GIVE_UP_MS = 2000,         /* batch full and the store does not take it: let the log go */
-    DB_BUSY_MIN_MS = 2,           /* first retry of a lock that is taken */
-    DB_BUSY_QUIET_MS = 1000,      /* busy for longer than this is an error */
+    DB_GIVE_UP_MS = 2000,          /* batch full and the store does not take it: let the log go */
+    DB_BUSY_MIN_MS = 2,            /* first retry of a lock that is taken */
+    DB_BUSY_QUIET_MS = 1000,       /* busy for longer than this is an error */
     DB_RETRY_MIN_MS = 100,
     DB_RETRY_MAX_MS = 30000,
-    DB_SETTLE_MS = 20,            /* age of a main file's times before they prove anything */
-    DB_BEHIND_FRAMES = 3000,      /* the application does not checkpoint: we do */
-    DB_CKPT_GAP_MS = 20,          /* ... this long after the last time */
-    DB_LONG_LOG_FRAMES = 4000,    /* nor does it ever pause: the rest goes under its write lock */
-    DB_WRITE_LOCK_FRAMES = 500,   /* ... if it is no longer than this */
-    DB_WRITE_HOLD_MS = 20,        /* longest we keep that lock */
-    DB_WRITE_GAP_MIN_MS = 50,     /* between two such, doubled while it does not help */
+    DB_SETTLE_MS = 20,          /* age of a main file's times before they prove anything */
+    DB_BEHIND_FRAMES = 3000,    /* the application does not checkpoint: we do */
+    DB_CKPT_GAP_MS = 20,        /* ... this long after the last time */
+    DB_LONG_LOG_FRAMES = 4000,  /* nor does it ever pause: the rest goes under its write lock */
+    DB_WRITE_LOCK_FRAMES = 500, /* ... if it is no longer than this */
+    DB_WRITE_HOLD_MS = 20,      /* longest we keep that lock */
+    DB_WRITE_GAP_MIN_MS = 50,   /* between two such, doubled while it does not help */
     DB_WRITE_GAP_MAX_MS = 2000,
-    DB_HOLD_BYTES = 8 << 20,      /* captured while an upload runs: beyond it the log is left to wait */
-    DB_SPIN_US = 3000,            /* longest wait for an application's checkpoint to end */
-    DB_SPIN_TAIL_US = 100,        /* ... and for it to let go of slot 0 */
-    DB_HOT_MS = 10,               /* no news for this long: no longer polled */
+    DB_HOLD_BYTES = 8 << 20, /* captured while an upload runs: beyond it the log is left to wait */
+    DB_SPIN_US = 3000,       /* longest wait for an application's checkpoint to end */
+    DB_SPIN_TAIL_US = 100,   /* ... and for it to let go of slot 0 */
+    DB_HOT_MS = 10,          /* no news for this long: no longer polled */
 };
 
 struct db;
 
-/* Work of one lane; never queued twice. err is set while is_busy and after a failure until done(). */
+/* Work of one lane; never queued twice. err is set while is_busy and after a failure until done().
+ */
 struct db_job {
     struct hf_task task;
     struct db *db;
@@ -137,7 +138,7 @@ struct db {
     struct hf_batch run;
     bool run_has_refs;
     bool is_last_run; /* the main file is read: one more run, then the end */
-    bool is_moved;   /* cold base: somebody opened the database meanwhile */
+    bool is_moved;    /* cold base: somebody opened the database meanwhile */
     bool is_rollback; /* cold base: must be converted first */
 
     /* sql lane */
@@ -149,16 +150,16 @@ struct db {
     bool is_cold_try;
 
     /* upkeep lane: bit d = level d has new input; HF_LEVEL_SNAPSHOT, too */
-    unsigned due;                          /* asked for */
-    unsigned doing;                        /* the job's */
-    unsigned n_inputs[HF_LIMIT_LEVELS];    /* files written to level - 1 since; [9]: any file */
-    unsigned n_done[HF_LIMIT_LEVELS];      /* the job's: outputs by level */
-    bool is_large;                         /* the base is worth a snapshot of its own */
+    unsigned due;                       /* asked for */
+    unsigned doing;                     /* the job's */
+    unsigned n_inputs[HF_LIMIT_LEVELS]; /* files written to level - 1 since; [9]: any file */
+    unsigned n_done[HF_LIMIT_LEVELS];   /* the job's: outputs by level */
+    bool is_large;                      /* the base is worth a snapshot of its own */
 
     struct db_job jobs[LANE_COUNT];
 
-    uv_timer_t timer;
-    uint64_t wake_ms; /* when the timer fires; 0 = not set */
+    struct hf_timer timer;
+    uint64_t wake_ms;  /* when the timer fires; 0 = not set */
     uint64_t retry_ms; /* delay of the next retry, 0 = none failed */
     uint64_t retry_at;
     uint64_t ship_retry_ms;
@@ -173,7 +174,7 @@ struct db {
     uint64_t relook_ms;
     bool is_hot;
     bool is_spin_off; /* a checkpoint did not end in time: it may be a dead one's traces */
-    bool has_event; /* seen while a job kept us from looking */
+    bool has_event;   /* seen while a job kept us from looking */
     char *last_error;
 
     uint64_t shipped_files;
@@ -184,10 +185,9 @@ struct db {
 struct engine {
     uint32_t magic;
     struct hf_config *cfg;
-    uv_loop_t loop;
-    uv_async_t wake;
-    uv_timer_t tick;
-    uv_thread_t thread;
+    struct hf_loop loop;
+    struct hf_timer tick;
+    pthread_t thread;
     struct hf_watch *watch;
     struct hf_mailbox *mailbox;
     struct hf_pool *ship_pool;
@@ -211,7 +211,7 @@ struct engine {
     bool is_urgent;       /* sync asked for: intervals do not count */
     bool is_ending;
     struct engine_call *calls; /* from the caller's thread; guarded by call_lock */
-    uv_mutex_t call_lock;
+    pthread_mutex_t call_lock;
 };
 
 /* ---- db.c: the state machine ---- */
@@ -230,15 +230,15 @@ bool db_is_synced(const struct db *db);
 /* Notes a clean position if it can be proven, lets go of the database. */
 void db_close(struct db *db);
 void db_set_state(struct db *db, enum db_state s);
-/* Logs once per change of text, remembers for status, and schedules another try from the beginning. */
+/* Logs once per change of text, remembers for status, and schedules another try from the beginning.
+ */
 void db_fail(struct db *db, const char *what, const struct hf_err *err);
 void db_clear_error(struct db *db);
 void db_wake_at(struct db *db, uint64_t at_ms);
 /* Continuity is lost: lets go of the log, brings the checksums up to date, ships the difference. */
 void db_break(struct db *db, const char *why);
 void db_open(struct db *db);
-void db_submit(struct db *db, enum db_lane lane,
-               enum hf_code (*work)(struct db *, struct hf_err *),
+void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db *, struct hf_err *),
                void (*done)(struct db *, enum hf_code, struct hf_err *));
 bool db_lane_busy(const struct db *db, enum db_lane lane);
 

@@ -231,8 +231,8 @@ static void start_scan(struct db *db, uint32_t pages)
 {
     struct hf_err err = HF_ERR_INIT;
     uint32_t page_size = hf_live_page_size(hf_capture_live(db->cap));
-    enum hf_code rc = hf_base_new(db->meta, page_size, pages, db->sums_path, db->wal_path,
-                                  &db->base, &err);
+    enum hf_code rc =
+        hf_base_new(db->meta, page_size, pages, db->sums_path, db->wal_path, &db->base, &err);
     if (rc != HF_OK) {
         db_fail(db, "cannot take an image", &err);
         return;

@@ -1,6 +1,6 @@
 /*
- * What needs SQL: conversion to WAL mode, recovery, checkpoints for applications that do not, and the
- * proper close of a database that went quiet.
+ * What needs SQL: conversion to WAL mode, recovery, checkpoints for applications that do not, and
+ * the proper close of a database that went quiet.
  */
 #include "base/assert.h"
 #include "base/clock.h"
@@ -22,8 +22,9 @@ static void closed_done(struct db *db, enum hf_code rc, struct hf_err *err)
     if (db->state != DB_SQL)
         return;
     if (rc != HF_OK) {
-        db_fail(db, db->sql_action == HF_SQL_CONVERT ? "cannot switch to WAL mode"
-                                                     : "cannot recover the log",
+        db_fail(db,
+                db->sql_action == HF_SQL_CONVERT ? "cannot switch to WAL mode"
+                                                 : "cannot recover the log",
                 err);
         return;
     }
@@ -51,8 +52,7 @@ void db_sql_closed(struct db *db, enum hf_sql_action action)
 static void checkpoint_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
     if (rc != HF_OK && rc != HF_E_BUSY)
-        hf_log(HF_LOG_WARN, "checkpoint failed", HF_F_STR("db", db->path), HF_F_ERR(err),
-               HF_F_END);
+        hf_log(HF_LOG_WARN, "checkpoint failed", HF_F_STR("db", db->path), HF_F_ERR(err), HF_F_END);
     db->last_event_ms = hf_clock_mono_ms();
     db->relook_ms = 0;
     if (db->cap == NULL) {
@@ -118,7 +118,8 @@ void db_sql_cool_down(struct db *db)
 {
     uint64_t now = hf_clock_mono_ms();
     struct hf_live *live = hf_capture_live(db->cap);
-    if (now - db->e->last_sql_ms < SQL_GAP_MS || hf_path_stat(db->path, &db->cold_stat, NULL) != HF_OK)
+    if (now - db->e->last_sql_ms < SQL_GAP_MS ||
+        hf_path_stat(db->path, &db->cold_stat, NULL) != HF_OK)
         return;
     if (db->cold_stat.mtime_ns / 1000000 + DB_SETTLE_MS > hf_clock_wall_ms() ||
         db->pos.txid != db->txid || db->txid == 0 || hf_live_inode(live) != db->cold_stat.inode)

@@ -1,6 +1,6 @@
 /*
- * Upkeep of one replica: compaction, snapshots, retention, page checksums. When there is nothing new
- * nothing is done, so databases at rest cost nothing.
+ * Upkeep of one replica: compaction, snapshots, retention, page checksums. When there is nothing
+ * new nothing is done, so databases at rest cost nothing.
  */
 #include "base/assert.h"
 #include "base/clock.h"

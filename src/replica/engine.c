@@ -14,7 +14,7 @@
 enum {
     ENGINE_MAGIC = 0x454e4730,
     TICK_MS = 1000,
-    HOT_POLL_US = 500,  /* wal-index headers of busy databases */
+    HOT_POLL_US = 500,     /* wal-index headers of busy databases */
     COLD_CHECK_TICKS = 60, /* a cold database is looked at this seldom without an event */
     SHIP_THREADS = 2,
     SYNC_POLL_MS = 2,
@@ -39,7 +39,6 @@ struct engine_call {
     bool is_done;
     bool result; /* the call was begun */
     char text[HF_LIMIT_PATH];
-    uv_cond_t cond;
     struct engine_call *next;
 };
 
@@ -270,7 +269,7 @@ static void deliver(struct engine *e)
 
 static void answer_calls(struct engine *e)
 {
-    uv_mutex_lock(&e->call_lock);
+    pthread_mutex_lock(&e->call_lock);
     struct engine_call **p = &e->calls;
     while (*p != NULL) {
         struct engine_call *call = *p;
@@ -280,14 +279,13 @@ static void answer_calls(struct engine *e)
             continue;
         }
         *p = call->next;
-        uv_cond_signal(&call->cond);
     }
-    uv_mutex_unlock(&e->call_lock);
+    pthread_mutex_unlock(&e->call_lock);
 }
 
-static void on_wake(uv_async_t *h)
+static void on_wake(void *arg)
 {
-    struct engine *e = h->data;
+    struct engine *e = arg;
     deliver(e);
     answer_calls(e);
 }
@@ -295,7 +293,7 @@ static void on_wake(uv_async_t *h)
 static void wake_loop(void *arg)
 {
     struct engine *e = arg;
-    uv_async_send(&e->wake);
+    hf_loop_wake(&e->loop);
 }
 
 /* Levels whose boundary (a multiple of their interval) was passed since the last tick. */
@@ -340,9 +338,9 @@ static void net_tick(struct engine *e)
     }
 }
 
-static void on_tick(uv_timer_t *t)
+static void on_tick(void *arg)
 {
-    struct engine *e = t->data;
+    struct engine *e = arg;
     if (e->is_ending)
         return;
     e->tick_count++;
@@ -359,13 +357,6 @@ static void poll_hot(struct engine *e)
     }
 }
 
-static void close_handle(uv_handle_t *h, void *arg)
-{
-    (void)arg;
-    if (!uv_is_closing(h))
-        uv_close(h, NULL);
-}
-
 static void end_loop(struct engine *e)
 {
     for (size_t i = 0; i < e->n_dbs; i++)
@@ -376,48 +367,44 @@ static void end_loop(struct engine *e)
     }
     hf_watch_free(e->watch);
     e->watch = NULL;
-    uv_run(&e->loop, UV_RUN_NOWAIT);
-    uv_walk(&e->loop, close_handle, NULL);
-    uv_run(&e->loop, UV_RUN_DEFAULT);
+    hf_loop_deinit(&e->loop);
 }
 
-static void run_loop(void *arg)
+static void *run_loop(void *arg)
 {
     struct engine *e = arg;
     for (size_t i = 0; i < e->n_dbs; i++)
         db_start(e->dbs[i]);
     while (!e->is_ending) {
-        uv_run(&e->loop, e->n_hot > 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+        hf_loop_turn(&e->loop, e->n_hot == 0);
         if (e->n_hot > 0)
             poll_hot(e);
     }
     end_loop(e);
+    return NULL;
 }
 
 /* ---- calls from outside ---- */
 
 static bool call_engine(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
 {
-    uv_cond_init(&call->cond);
-    uv_mutex_lock(&e->call_lock);
+    pthread_mutex_lock(&e->call_lock);
     call->next = e->calls;
     e->calls = call;
-    uv_async_send(&e->wake);
+    hf_loop_wake(&e->loop);
     uint64_t end = hf_clock_mono_ms() + timeout_ms;
-    while (!call->is_done) {
-        uv_cond_timedwait(&call->cond, &e->call_lock, SYNC_POLL_MS * 1000000u);
-        if (!call->is_done && hf_clock_mono_ms() >= end)
-            break;
-        if (!call->is_done)
-            uv_async_send(&e->wake);
+    while (!call->is_done && hf_clock_mono_ms() < end) {
+        pthread_mutex_unlock(&e->call_lock);
+        hf_loop_wake(&e->loop);
+        hf_clock_sleep_us(SYNC_POLL_MS * 1000u);
+        pthread_mutex_lock(&e->call_lock);
     }
     struct engine_call **p = &e->calls;
     while (*p != NULL && *p != call)
         p = &(*p)->next;
     if (*p == call)
         *p = call->next;
-    uv_mutex_unlock(&e->call_lock);
-    uv_cond_destroy(&call->cond);
+    pthread_mutex_unlock(&e->call_lock);
     return call->is_done;
 }
 
@@ -516,13 +503,10 @@ static enum hf_code start_threads(struct engine *e, struct hf_err *err)
 
 static void init_loop(struct engine *e)
 {
-    hf_assert(uv_loop_init(&e->loop) == 0);
-    hf_assert(uv_async_init(&e->loop, &e->wake, on_wake) == 0);
-    hf_assert(uv_timer_init(&e->loop, &e->tick) == 0);
-    e->wake.data = e;
-    e->tick.data = e;
-    hf_assert(uv_timer_start(&e->tick, on_tick, TICK_MS, TICK_MS) == 0);
-    uv_mutex_init(&e->call_lock);
+    hf_loop_init(&e->loop, on_wake, e);
+    hf_timer_init(&e->tick, &e->loop, on_tick, e);
+    hf_timer_start(&e->tick, TICK_MS, TICK_MS);
+    pthread_mutex_init(&e->call_lock, NULL);
     e->mailbox = hf_mailbox_new(wake_loop, e);
     for (int i = 0; i < HF_LIMIT_LEVELS; i++)
         e->last_level_ms[i] = hf_clock_wall_ms();
@@ -553,8 +537,7 @@ static void free_engine(struct hf_engine *he)
         hf_free(s);
     }
     hf_mailbox_free(e->mailbox);
-    uv_mutex_destroy(&e->call_lock);
-    uv_loop_close(&e->loop);
+    pthread_mutex_destroy(&e->call_lock);
     hf_free(he);
 }
 
@@ -568,13 +551,13 @@ enum hf_code hf_engine_start(const struct hf_engine_options *opt, struct hf_engi
     init_loop(e);
     e->sqlproc = hf_sqlproc_new(opt->exe);
     struct hf_err watch_err = HF_ERR_INIT;
-    if (hf_watch_new(&e->loop, &e->watch, &watch_err) != HF_OK)
+    if (hf_watch_new(&e->loop.uv, &e->watch, &watch_err) != HF_OK)
         hf_log(HF_LOG_WARN, "cannot watch files, looking every second instead",
                HF_F_ERR(&watch_err), HF_F_END);
     enum hf_code rc = add_all(e, err);
     if (rc == HF_OK)
         rc = start_threads(e, err);
-    if (rc == HF_OK && uv_thread_create(&e->thread, run_loop, e) != 0)
+    if (rc == HF_OK && pthread_create(&e->thread, NULL, run_loop, e) != 0)
         rc = hf_err_set(err, HF_E_INTERNAL, "start the capture thread");
     if (rc != HF_OK) {
         end_loop(e);
@@ -593,7 +576,7 @@ void hf_engine_stop(struct hf_engine *he)
     hf_assert_magic(e, ENGINE_MAGIC);
     struct engine_call call = {.fn = end_call};
     (void)call_engine(e, &call, UINT32_MAX);
-    uv_async_send(&e->wake);
-    uv_thread_join(&e->thread);
+    hf_loop_wake(&e->loop);
+    pthread_join(e->thread, NULL);
     free_engine(he);
 }

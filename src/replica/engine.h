@@ -9,8 +9,8 @@
  *   upkeep        compaction, snapshots, retention, page checksums
  *   sql           requests to the SQL child (sqlite/sqlproc.h)
  *
- * A database is one state machine (db.c, table in db_state.h) and has at most one task in each lane,
- * so every queue is bounded by the number of databases.
+ * A database is one state machine (db.c, table in db_state.h) and has at most one task in each
+ * lane, so every queue is bounded by the number of databases.
  */
 #ifndef HF_REPLICA_ENGINE_H
 #define HF_REPLICA_ENGINE_H
@@ -29,12 +29,13 @@ struct hf_engine_options {
     const char *exe;       /* this program, for the SQL child; NULL in tests */
 };
 
-/* Starts the threads and begins to follow. HF_E_UNSUPPORTED for stores or settings we do not have. */
+/* Starts the threads and begins to follow. HF_E_UNSUPPORTED for stores or settings we do not have.
+ */
 HF_MUST enum hf_code hf_engine_start(const struct hf_engine_options *opt, struct hf_engine **out,
                                      struct hf_err *err);
 
-/* Ships what is committed now, without waiting for sync intervals, and returns when every database is
- * in its replica, or HF_E_TIMEOUT naming one that is not. */
+/* Ships what is committed now, without waiting for sync intervals, and returns when every database
+ * is in its replica, or HF_E_TIMEOUT naming one that is not. */
 HF_MUST enum hf_code hf_engine_sync(struct hf_engine *e, uint32_t timeout_ms, struct hf_err *err);
 
 /* Ends: stops following, notes clean positions, joins the threads, frees. NULL is allowed. */

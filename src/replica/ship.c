@@ -6,7 +6,7 @@
 #include "os/file.h"
 
 enum {
-    ONE_PUT_BYTES = 4 << 20,  /* encoded size up to which a file is built in memory */
+    ONE_PUT_BYTES = 4 << 20, /* encoded size up to which a file is built in memory */
     SINK_MAX = (4 << 20) + (1 << 20),
 };
 
@@ -55,10 +55,9 @@ enum hf_code hf_ship_encode_pages(const struct hf_ship *s, const struct hf_batch
     for (size_t i = 0; i < n && rc == HF_OK; i++) {
         struct hf_pageset_item it = hf_pageset_item(batch->pages, i);
         if (it.data == NULL)
-            rc = hf_file_read_at(&wal, page, batch->page_size,
-                                 hf_wal_frame_offset(batch->page_size, it.frame) +
-                                     HF_WAL_FRAME_HEADER_SIZE,
-                                 err);
+            rc = hf_file_read_at(
+                &wal, page, batch->page_size,
+                hf_wal_frame_offset(batch->page_size, it.frame) + HF_WAL_FRAME_HEADER_SIZE, err);
         if (rc == HF_OK)
             rc = hf_ltx_encoder_page(e, it.pgno, it.data == NULL ? page : it.data, err);
     }

@@ -2,8 +2,8 @@
  * Turns what capture collected into one LTX file of the replica: encode, compress, put.
  *
  * Runs on a worker thread; everything it needs is in the arguments. Small files go up in one put,
- * large ones are streamed. Names are created, never overwritten: HF_E_EXISTS means that another writer
- * took this TXID.
+ * large ones are streamed. Names are created, never overwritten: HF_E_EXISTS means that another
+ * writer took this TXID.
  */
 #ifndef HF_REPLICA_SHIP_H
 #define HF_REPLICA_SHIP_H

@@ -18,8 +18,8 @@ static enum hf_code merge_into(struct hf_ltx_merge *m, struct hf_sums *sums, uin
         HF_TRY(hf_ltx_merge_next(m, &page, err));
         if (page.pgno == 0)
             return HF_OK;
-        HF_TRY(hf_sums_set(sums, page.pgno, hf_page_checksum(page.pgno, page.data, page_size),
-                           err));
+        HF_TRY(
+            hf_sums_set(sums, page.pgno, hf_page_checksum(page.pgno, page.data, page_size), err));
     }
 }
 
@@ -46,9 +46,10 @@ static enum hf_code merge_inputs(struct hf_inputs *in, const char *path, struct 
     return rc;
 }
 
-/* The files from the checksums' TXID to target; from the beginning if there are none to go on from. */
-static enum hf_code make_plan(const struct hf_ltx_list *all, struct hf_sums **sums,
-                              uint64_t target, struct hf_ltx_list *plan, struct hf_err *err)
+/* The files from the checksums' TXID to target; from the beginning if there are none to go on from.
+ */
+static enum hf_code make_plan(const struct hf_ltx_list *all, struct hf_sums **sums, uint64_t target,
+                              struct hf_ltx_list *plan, struct hf_err *err)
 {
     if (*sums != NULL && hf_plan_follow(all, hf_sums_txid(*sums), plan, NULL) == HF_OK &&
         plan->len > 0 && plan->items[plan->len - 1].max_txid == target)

@@ -1,9 +1,9 @@
 /*
- * Keeps the page checksums beside a database (sqlite/sums.h) at a TXID of its replica, by reading the
- * replica's own files from where the checksums stand.
+ * Keeps the page checksums beside a database (sqlite/sums.h) at a TXID of its replica, by reading
+ * the replica's own files from where the checksums stand.
  *
- * Worker thread, one call per database at a time. A missing or damaged checksum file is rebuilt from a
- * snapshot on. HF_E_CONFLICT: the replica does not lead there.
+ * Worker thread, one call per database at a time. A missing or damaged checksum file is rebuilt
+ * from a snapshot on. HF_E_CONFLICT: the replica does not lead there.
  */
 #ifndef HF_REPLICA_SUMSYNC_H
 #define HF_REPLICA_SUMSYNC_H

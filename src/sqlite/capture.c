@@ -36,6 +36,11 @@ static bool same_salt(const uint32_t a[2], const uint32_t b[2])
     return a[0] == b[0] && a[1] == b[1];
 }
 
+bool hf_wal_pos_is_of(const struct hf_wal_pos *pos, const uint32_t salt[2])
+{
+    return same_salt(pos->salt, salt) && (salt[0] != 0 || salt[1] != 0);
+}
+
 static void start_batch(struct hf_capture *c)
 {
     c->batch = (struct hf_batch){
@@ -175,14 +180,15 @@ static void adopt_index(struct hf_capture *c, const struct hf_walindex *h)
     c->has_change = false;
 }
 
-/* Where to go on: after pos in the same log, or at the beginning of one that must be its successor. */
+/* Where to go on: after pos in the same log, or at the beginning of one that must be its successor.
+ */
 static enum hf_code find_start(struct hf_capture *c, const struct hf_walindex *h, uint32_t backfill,
                                bool is_main_unchanged, struct hf_err *err)
 {
     adopt_index(c, h);
     if (h->page_size != 0 && h->page_size != c->page_size)
         return hf_err_set(err, HF_E_CONFLICT, "the page size of %s changed", hf_live_path(c->live));
-    if (same_salt(h->salt, c->pos.salt) && h->max_frame >= c->pos.frame)
+    if (hf_wal_pos_is_of(&c->pos, h->salt) && h->max_frame >= c->pos.frame)
         return check_pos(c, h, err);
     if (!is_main_unchanged || backfill != 0)
         return hf_err_set(err, HF_E_CONFLICT, "the log of %s was restarted while nobody watched",
@@ -447,8 +453,9 @@ static enum hf_code find_in_log(struct hf_capture *c, uint32_t pgno, uint32_t *f
 
 /*
  * A page that became part of the database without being written to the log is a free leaf page: its
- * content means nothing to SQLite, but an LTX chain must hold every page. It gets what the source's own
- * main file will have after a checkpoint: an older frame of this log, else the main file, else zeros.
+ * content means nothing to SQLite, but an LTX chain must hold every page. It gets what the source's
+ * own main file will have after a checkpoint: an older frame of this log, else the main file, else
+ * zeros.
  */
 static enum hf_code fill_page(struct hf_capture *c, uint32_t pgno, uint8_t *page,
                               struct hf_err *err)

@@ -5,23 +5,22 @@
  * What is held when:
  *
  *   following   one read slot k >= 1: the log can't be restarted, every frame stays readable
- *   drained     slot 0, entered at the first look that finds captured == mxFrame == nBackfill: writers
- *               may restart the log; once the new one has a frame nothing can be copied back and it
- *               can't be restarted again
- *   restart     seen while drained: take slot k, read the header anew, then drop slot 0: frame 1 of
- *               the new log follows the last of the old one
+ *   drained     slot 0, entered at the first look that finds captured == mxFrame == nBackfill:
+ * writers may restart the log; once the new one has a frame nothing can be copied back and it can't
+ * be restarted again restart     seen while drained: take slot k, read the header anew, then drop
+ * slot 0: frame 1 of the new log follows the last of the old one
  *
- * Continuity comes from these locks, never from the salts: while slot 0 has been held without a break
- * since "drained" was entered, every log seen begins at frame 1 as our successor whatever its salts.
- * A second, independent check: the index's change counter grows by exactly 1 a commit.
+ * Continuity comes from these locks, never from the salts: while slot 0 has been held without a
+ * break since "drained" was entered, every log seen begins at frame 1 as our successor whatever its
+ * salts. A second, independent check: the index's change counter grows by exactly 1 a commit.
  *
  * Draining is eager, because while the log can't be restarted every commit past the application's
  * autocheckpoint threshold runs a checkpoint with fsync.
  *
  * One hf_capture belongs to one thread (the engine's capture thread). A look copies at most
  * HF_LIMIT_BATCH_BYTES of pages; beyond that pages of one transaction are kept as references into
- * the log, and the log is held until they are shipped. Design: ARCHITECTURE.md, "Capture"; the format:
- * sqlite/wal.h.
+ * the log, and the log is held until they are shipped. Design: ARCHITECTURE.md, "Capture"; the
+ * format: sqlite/wal.h.
  */
 #ifndef HF_SQLITE_CAPTURE_H
 #define HF_SQLITE_CAPTURE_H
@@ -35,6 +34,10 @@ struct hf_wal_pos {
     uint32_t frame;
     uint32_t cksum[2]; /* of that frame; meaningless for frame 0 */
 };
+
+/* True if the log with these salts is the one of pos. A log that never had a frame has salts 0, and
+ * so has every other such log: it proves nothing. */
+bool hf_wal_pos_is_of(const struct hf_wal_pos *pos, const uint32_t salt[2]);
 
 /* Everything captured since the last take: the input of one LTX file. */
 struct hf_batch {
@@ -66,29 +69,31 @@ struct hf_look {
 
 /*
  * Starts at a position that is known to be shipped: HF_E_CONFLICT if the log does not continue it
- * (then use _new_base). is_main_unchanged: the main file's identity and times prove that nothing was
- * copied back since pos: then a log with other salts is a continuation if nBackfill is 0. live is
- * taken over on success only. Takes a slot (HF_E_BUSY if there is none).
+ * (then use _new_base). is_main_unchanged: the main file's identity and times prove that nothing
+ * was copied back since pos: then a log with other salts is a continuation if nBackfill is 0. live
+ * is taken over on success only. Takes a slot (HF_E_BUSY if there is none).
  */
 HF_MUST enum hf_code hf_capture_new(struct hf_live *take_live, const struct hf_wal_pos *pos,
                                     uint32_t commit, bool is_main_unchanged,
                                     struct hf_capture **out, struct hf_err *err);
 /*
- * Starts for a base image: everything behind nBackfill is captured (by looks), everything before it is
- * in the main file. pages (out): size of the database in pages at the start.
+ * Starts for a base image: everything behind nBackfill is captured (by looks), everything before it
+ * is in the main file. pages (out): size of the database in pages at the start.
  */
 HF_MUST enum hf_code hf_capture_new_base(struct hf_live *take_live, struct hf_capture **out,
                                          uint32_t *pages, struct hf_err *err);
 void hf_capture_free(struct hf_capture *c);
 
-/* Reads what is new and moves between following and drained. HF_E_BUSY: locks or the index are being
- * changed: look again in a moment. HF_E_CONFLICT: continuity was lost (a bug or somebody broke the
- * locks): free it and make a new base. may_drain false: a reference into the log is still needed. */
+/* Reads what is new and moves between following and drained. HF_E_BUSY: locks or the index are
+ * being changed: look again in a moment. HF_E_CONFLICT: continuity was lost (a bug or somebody
+ * broke the locks): free it and make a new base. may_drain false: a reference into the log is still
+ * needed. */
 HF_MUST enum hf_code hf_capture_look(struct hf_capture *c, bool may_drain, struct hf_look *look,
                                      struct hf_err *err);
 
-/* Adds the pages that a growing database never wrote to the log (free leaf pages), so that the batch
- * is complete, and hands it over; the caller deinits it. HF_E_NOT_FOUND if nothing was captured. */
+/* Adds the pages that a growing database never wrote to the log (free leaf pages), so that the
+ * batch is complete, and hands it over; the caller deinits it. HF_E_NOT_FOUND if nothing was
+ * captured. */
 HF_MUST enum hf_code hf_capture_take(struct hf_capture *c, struct hf_batch *out,
                                      struct hf_err *err);
 /* The batch being collected, for base images that add pages of the main file. */

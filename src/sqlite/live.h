@@ -53,8 +53,8 @@ uint64_t hf_live_inode(const struct hf_live *l);
 enum hf_walindex_state hf_live_index(const struct hf_live *l, struct hf_walindex *h,
                                      uint32_t *backfill);
 
-/* True while frames are being copied back: a checkpoint announced how far it will go and is not there
- * yet (also after one that died). Reads shared memory only. */
+/* True while frames are being copied back: a checkpoint announced how far it will go and is not
+ * there yet (also after one that died). Reads shared memory only. */
 bool hf_live_is_checkpointing(const struct hf_live *l);
 
 /* Takes a read slot 1 to 4, shared, its mark set to 0xffffffff: the log can't be restarted while it

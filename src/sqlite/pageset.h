@@ -1,10 +1,10 @@
 /*
  * A set of database pages, the newest image of each: what capture collects between two uploads.
  *
- * Pages live in chunks of HF_PAGESET_CHUNK bytes; a page may also be remembered only by the WAL frame
- * that holds it ("reference"), so that one huge transaction needs 12 bytes a page instead of the
- * page. A reference is only good while the log can't be restarted. One owner at a time: the capture
- * thread fills a set and hands it over to a worker, which drains and frees it.
+ * Pages live in chunks of HF_PAGESET_CHUNK bytes; a page may also be remembered only by the WAL
+ * frame that holds it ("reference"), so that one huge transaction needs 12 bytes a page instead of
+ * the page. A reference is only good while the log can't be restarted. One owner at a time: the
+ * capture thread fills a set and hands it over to a worker, which drains and frees it.
  */
 #ifndef HF_SQLITE_PAGESET_H
 #define HF_SQLITE_PAGESET_H

@@ -27,12 +27,13 @@ enum hf_sql_action {
     HF_SQL_TOUCH,
     /* PRAGMA journal_mode=wal. HF_E_BUSY while others read or write. */
     HF_SQL_CONVERT,
-    /* PRAGMA wal_checkpoint(PASSIVE) after reading a row. Only while the caller holds a read slot. */
+    /* PRAGMA wal_checkpoint(PASSIVE) after reading a row. Only while the caller holds a read slot.
+     */
     HF_SQL_CHECKPOINT,
 };
 
 struct hf_sql_result {
-    int32_t log_frames;  /* of HF_SQL_CHECKPOINT, as SQLite reports them; -1 unknown */
+    int32_t log_frames; /* of HF_SQL_CHECKPOINT, as SQLite reports them; -1 unknown */
     int32_t ckpt_frames;
 };
 

@@ -7,8 +7,9 @@
  *           changed) | 24 reserved | CRC-64 of the bytes before it; big-endian
  *
  * The file states one TXID and never runs ahead of what the replica holds durably: it is brought up
- * to date from the replica's own files. While it is being changed it says so on disk first (fsync), so
- * a crash in between leaves a file that says "rebuild me", never a wrong one. One thread at a time.
+ * to date from the replica's own files. While it is being changed it says so on disk first (fsync),
+ * so a crash in between leaves a file that says "rebuild me", never a wrong one. One thread at a
+ * time.
  */
 #ifndef HF_SQLITE_SUMS_H
 #define HF_SQLITE_SUMS_H

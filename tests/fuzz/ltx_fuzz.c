@@ -1,10 +1,10 @@
 /*
  * libFuzzer target: any bytes as an LTX file. Decoding, the index reader and a merge of the input
- * with itself must neither crash nor hang nor allocate by the input's word; and whatever decodes must
- * survive being written again.
+ * with itself must neither crash nor hang nor allocate by the input's word; and whatever decodes
+ * must survive being written again.
  *
- * The file checksum would stop the fuzzer at the first changed byte, so each input is tried as it is
- * and once more with header, trailer and size put right (see mend()).
+ * The file checksum would stop the fuzzer at the first changed byte, so each input is tried as it
+ * is and once more with header, trailer and size put right (see mend()).
  */
 #include <stdlib.h>
 #include <string.h>
