@@ -299,6 +299,32 @@ static void test_continue_or_refuse(void **state)
     rig_close(&r);
 }
 
+/* The log was empty when we stopped; a program then wrote, closed and took the log with it. The next
+ * empty log has the same salts (none), but the main file is another: that was taken for no change. */
+static void test_continue_empty_log(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_live *live = NULL;
+    enum hf_live_kind kind;
+    rig_open(&r, SETUP);
+    hf_testdb_stop(&r.w);
+    take_base(&r);
+    struct hf_wal_pos empty = hf_capture_pos(r.c);
+    assert_int_equal(empty.frame, 0);
+    hf_capture_free(r.c);
+    r.c = NULL;
+    hf_testdb_start(&r.w, r.path);
+    assert_int_equal(hf_testdb_exec(&r.w, "insert into u values(1)"), 0);
+    hf_testdb_stop(&r.w);
+    r.w.pid = 0;
+    assert_int_equal(hf_live_open(r.path, &live, &kind, &err), HF_OK);
+    assert_int_equal(hf_capture_new(live, &empty, r.commit, false, &r.c, &err), HF_E_CONFLICT);
+    hf_live_close(live);
+    rig_close(&r);
+}
+
 static void test_kinds(void **state)
 {
     (void)state;
@@ -360,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_truncate_by_application),
         cmocka_unit_test(test_restart_with_foreign_salts),
         cmocka_unit_test(test_continue_or_refuse),
+        cmocka_unit_test(test_continue_empty_log),
         cmocka_unit_test(test_huge_transaction),
         cmocka_unit_test(test_random_mix),
     };
