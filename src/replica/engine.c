@@ -575,8 +575,8 @@ void hf_engine_stop(struct hf_engine *he)
     struct engine *e = &he->in;
     hf_assert_magic(e, ENGINE_MAGIC);
     struct engine_call call = {.fn = end_call};
+    /* No wake behind it: the loop may be closed as soon as the call is done. */
     (void)call_engine(e, &call, UINT32_MAX);
-    hf_loop_wake(&e->loop);
     pthread_join(e->thread, NULL);
     free_engine(he);
 }
