@@ -11,7 +11,9 @@
 const struct hf_command *const hf_commands[] = {
     &hf_cmd_replicate,
     &hf_cmd_restore,
+    &hf_cmd_reset,
     &hf_cmd_databases,
+    &hf_cmd_status,
     &hf_cmd_ltx,
     &hf_cmd_config,
     &hf_cmd_completion,

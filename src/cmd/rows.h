@@ -10,7 +10,9 @@ extern const struct hf_command hf_cmd_config;
 extern const struct hf_command hf_cmd_databases;
 extern const struct hf_command hf_cmd_ltx;
 extern const struct hf_command hf_cmd_replicate;
+extern const struct hf_command hf_cmd_reset;
 extern const struct hf_command hf_cmd_restore;
+extern const struct hf_command hf_cmd_status;
 extern const struct hf_command hf_cmd_version;
 
 #endif

@@ -1,0 +1,207 @@
+/*
+ * holdfast status: how far each database is, from local files only. Nothing is opened that a
+ * running holdfast or a writer could notice.
+ */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "cmd/local.h"
+#include "cmd/out.h"
+#include "cmd/rows.h"
+#include "ltx/ltx.h"
+#include "os/file.h"
+#include "replica/follow_state.h"
+#include "replica/position.h"
+#include "sqlite/conn.h"
+
+struct options {
+    struct hf_config_flags config;
+    bool json;
+};
+
+static const struct hf_flag flags[] = {
+    HF_CONFIG_FLAGS(struct options, config),
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, json),
+     .doc = "As JSON, schema holdfast.status/1."},
+};
+
+struct row {
+    const char *path;
+    const char *word;
+    uint64_t txid; /* 0: none */
+    bool has_wal;
+    uint64_t wal_bytes;
+    bool is_error;
+    struct hf_err err; /* then */
+};
+
+/* ---- looking ---- */
+
+static void set_error(struct row *r)
+{
+    r->word = "error";
+    r->is_error = true;
+}
+
+/* A copy that `restore -f` keeps: its floor is what the main file holds for certain. */
+static void look_standby(const char *path, struct row *r)
+{
+    struct hf_follow_state s;
+    bool is_there = false;
+    bool is_litestream = false;
+    hf_follow_state_init(&s, path, NULL);
+    enum hf_code rc = hf_follow_state_load(&s, &is_there, &is_litestream, &r->err);
+    if (rc != HF_OK) {
+        set_error(r);
+    } else if (is_there && !is_litestream) {
+        r->word = "standby";
+        r->txid = s.floor;
+    }
+    hf_follow_state_deinit(&s);
+}
+
+static void look(const struct hf_config_db *db, struct row *r)
+{
+    HF_AUTO_FREE char *wal = hf_asprintf("%s-wal", db->path);
+    struct hf_file_stat st;
+    struct hf_position pos;
+    *r = (struct row){.path = db->path, .word = "not initialized"};
+    enum hf_code rc = hf_path_stat(db->path, &st, &r->err);
+    if (rc == HF_E_NOT_FOUND) {
+        r->word = "no database";
+        return;
+    }
+    if (rc != HF_OK) {
+        set_error(r);
+        return;
+    }
+    r->has_wal = hf_path_stat(wal, &st, NULL) == HF_OK;
+    r->wal_bytes = r->has_wal ? st.size : 0;
+    rc = hf_position_load(db->meta_path, &pos, &r->err);
+    if (rc == HF_E_NOT_FOUND) {
+        look_standby(db->path, r);
+    } else if (rc != HF_OK) {
+        set_error(r);
+    } else if (pos.txid > 0) {
+        r->word = "ok";
+        r->txid = pos.txid;
+    }
+}
+
+/* ---- telling ---- */
+
+static void put_table_row(struct hf_table *t, const struct row *r)
+{
+    char size[HF_SIZE_TEXT];
+    hf_size_format(r->wal_bytes, size);
+    hf_table_cell(t, r->path);
+    hf_table_cell(t, r->word);
+    if (r->txid > 0)
+        hf_table_cellf(t, "%016llx", (unsigned long long)r->txid);
+    else
+        hf_table_cell(t, "-");
+    hf_table_cell(t, r->has_wal ? size : "-");
+}
+
+static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err)
+{
+    static const char *const heads[] = {"database", "status", "local txid", "wal size"};
+    struct hf_table t;
+    hf_table_init(&t, HF_ARRAY_LEN(heads));
+    for (size_t i = 0; i < HF_ARRAY_LEN(heads); i++)
+        hf_table_cell(&t, heads[i]);
+    for (size_t i = 0; i < l->n; i++) {
+        struct row r;
+        look(l->dbs[i], &r);
+        put_table_row(&t, &r);
+        if (r.is_error)
+            fprintf(stderr, "holdfast status: %s: %s\n", r.path, r.err.text);
+    }
+    enum hf_code rc = hf_table_print(&t, err);
+    hf_table_deinit(&t);
+    if (rc == HF_OK && hf_sqlite_has_reset_race(hf_sqlite_version_number()))
+        fprintf(stderr,
+                "warning: SQLite %s is linked; 3.7.0 to 3.51.2 can, rarely, lose commits when a "
+                "checkpoint meets a log reset: upgrade it, and your writers' (README)\n",
+                hf_sqlite_version());
+    return rc;
+}
+
+static void put_json_row(struct hf_json *j, const struct row *r)
+{
+    hf_json_object_begin(j);
+    hf_json_kstr(j, "path", r->path);
+    hf_json_kstr(j, "status", r->word);
+    if (r->txid > 0) {
+        hf_json_ktxid(j, "local_txid", r->txid);
+    } else {
+        hf_json_key(j, "local_txid");
+        hf_json_null(j);
+    }
+    if (r->has_wal) {
+        hf_json_ku64(j, "wal_bytes", r->wal_bytes);
+    } else {
+        hf_json_key(j, "wal_bytes");
+        hf_json_null(j);
+    }
+    if (r->is_error)
+        hf_json_kstr(j, "error", r->err.text);
+    hf_json_object_end(j);
+}
+
+static enum hf_code print_json(const struct hf_cmd_local *l, struct hf_err *err)
+{
+    struct hf_out_json o;
+    hf_out_json_begin(&o, "holdfast.status/1");
+    hf_json_key(&o.j, "databases");
+    hf_json_array_begin(&o.j);
+    for (size_t i = 0; i < l->n; i++) {
+        struct row r;
+        look(l->dbs[i], &r);
+        put_json_row(&o.j, &r);
+    }
+    hf_json_array_end(&o.j);
+    hf_json_key(&o.j, "sqlite");
+    hf_json_object_begin(&o.j);
+    hf_json_kstr(&o.j, "version", hf_sqlite_version());
+    hf_json_kbool(&o.j, "has_wal_reset_race", hf_sqlite_has_reset_race(hf_sqlite_version_number()));
+    hf_json_object_end(&o.j);
+    return hf_out_json_end(&o, err);
+}
+
+static enum hf_code run_status(struct hf_run *run, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_cmd_local l;
+    HF_TRY(hf_cmd_local_open(&o->config, run->n_args > 0 ? run->args[0] : NULL, &l, err));
+    enum hf_code rc = o->json ? print_json(&l, err) : print_table(&l, err);
+    hf_cmd_local_close(&l);
+    return rc;
+}
+
+static const struct hf_example examples[] = {
+    {"holdfast status", "every database of /etc/holdfast.yml"},
+    {"holdfast status /var/lib/app.db", "only this one; needs no configuration"},
+    {NULL, NULL},
+};
+
+const struct hf_command hf_cmd_status = {
+    .name = "status",
+    .group = "Look",
+    .summary = "show how far each database is, from local state",
+    .args = "[DB_PATH]",
+    .max_args = 1,
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
+    .examples = examples,
+    .run = run_status,
+    .doc =
+        "Reads local files only; holdfast need not run. Status is ok, not initialized (never "
+        "replicated, or reset), no database, standby (a copy that `restore -f` keeps) or error. "
+        "The local TXID is the newest one that is safe in the replica; of a standby, in its main "
+        "file.\n\nWarns on stderr when the SQLite library in use has the race between checkpoint "
+        "and log reset of versions 3.7.0 to 3.51.2.",
+};
