@@ -15,6 +15,7 @@ const struct hf_command *const hf_commands[] = {
     &hf_cmd_databases,
     &hf_cmd_status,
     &hf_cmd_ltx,
+    &hf_cmd_demo,
     &hf_cmd_config,
     &hf_cmd_completion,
     &hf_cmd_help,
