@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "os/thread.h"
 
 enum { POOL_THREADS_MAX = 64 };
 
@@ -16,6 +17,7 @@ struct task_list {
 
 struct hf_pool {
     const char *name;
+    bool is_background;
     pthread_mutex_t lock;
     pthread_cond_t has_work;
     struct task_list queue;
@@ -52,19 +54,12 @@ static struct hf_task *list_pop(struct task_list *l)
     return t;
 }
 
-static void name_thread(const char *name)
-{
-#if defined(__APPLE__)
-    pthread_setname_np(name);
-#else
-    pthread_setname_np(pthread_self(), name);
-#endif
-}
-
 static void *work(void *arg)
 {
     struct hf_pool *p = arg;
-    name_thread(p->name);
+    hf_thread_name(p->name);
+    if (p->is_background)
+        hf_thread_set_background();
     pthread_mutex_lock(&p->lock);
     for (;;) {
         struct hf_task *t = list_pop(&p->queue);
@@ -83,11 +78,13 @@ static void *work(void *arg)
     return NULL;
 }
 
-enum hf_code hf_pool_new(const char *name, size_t threads, struct hf_pool **out, struct hf_err *err)
+enum hf_code hf_pool_new(const char *name, size_t threads, bool is_background,
+                         struct hf_pool **out, struct hf_err *err)
 {
     hf_assert(threads >= 1 && threads <= POOL_THREADS_MAX);
     struct hf_pool *p = hf_calloc(1, sizeof(*p));
     p->name = name;
+    p->is_background = is_background;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->has_work, NULL);
     pthread_attr_t attr;

@@ -43,7 +43,7 @@ static void test_all_run(void **state)
     static struct item items[TASKS];
     struct hf_pool *p = NULL;
     struct hf_mailbox *box = hf_mailbox_new(wake, NULL);
-    assert_int_equal(hf_pool_new("test", 3, &p, NULL), HF_OK);
+    assert_int_equal(hf_pool_new("test", 3, true, &p, NULL), HF_OK);
     for (int i = 0; i < TASKS; i++) {
         items[i] = (struct item){.task = {.run = run_item}, .box = box, .n = i};
         hf_pool_submit(p, &items[i].task);

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/cpu.h"
 
 enum { DB_MAGIC = 0x48444230 };
 
@@ -636,35 +637,50 @@ void db_step(struct db *db)
     }
 }
 
-/*
- * The moment between the end of an application's checkpoint and its next commit is the only one in
- * which a log that is written without a pause can be let go of: some 30 us. Missed, the next commit
- * appends and runs another checkpoint, with its fsync, and so does every one after it. So while a
- * checkpoint is seen running we wait for its end on the spot, reading shared memory.
- */
-static void await_checkpoint(struct db *db)
+static bool is_following(const struct db *db)
+{
+    return db->state == DB_LIVE && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING;
+}
+
+/* A checkpoint of a few frames is over in some 0.3 ms, most of which its process waits for its
+ * disk: that end is awaited on the spot, reading shared memory. */
+static void await_short_checkpoint(struct db *db)
 {
     const struct hf_live *live = hf_capture_live(db->cap);
     uint64_t end = hf_clock_mono_ns() + DB_SPIN_US * 1000u;
-    bool is_over = false;
-    while (!is_over && hf_clock_mono_ns() < end)
-        is_over = !hf_live_is_checkpointing(live);
-    db->is_spin_off = !is_over;
-    end = hf_clock_mono_ns() + DB_SPIN_TAIL_US * 1000u;
-    while (is_over && db->state == DB_LIVE && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING &&
-           hf_clock_mono_ns() < end && !hf_live_is_checkpointing(hf_capture_live(db->cap)))
+    while (hf_live_is_checkpointing(live) && hf_clock_mono_ns() < end)
+        hf_cpu_relax();
+    /* slot 0 is let go of a moment after the counter says so */
+    for (int i = 0; i < DB_LOOKS && is_following(db); i++) {
         live_step(db, hf_clock_mono_ms());
+        if (db->backfill < db->log_frames)
+            return;
+    }
 }
 
+/*
+ * The moment between the end of an application's checkpoint and its next commit is the only one in
+ * which a log that is written without a pause can be let go of: some 20 us. Missed, the next commit
+ * appends and runs another checkpoint, with its fsync, and so does every one after it. So while a
+ * checkpoint runs on the log of a busy database, or has run, it is polled faster (is_awaiting).
+ */
 void db_poll(struct db *db)
 {
+    uint64_t now = hf_clock_mono_ms();
     db_step(db);
-    if (db->state != DB_LIVE || hf_capture_state(db->cap) != HF_CAPTURE_FOLLOWING)
+    if (!is_following(db) || db->holds_write || batch_holds_log(db)) {
+        db->is_awaiting = false;
         return;
-    if (!hf_live_is_checkpointing(hf_capture_live(db->cap)))
-        db->is_spin_off = false;
-    else if (!db->is_spin_off && !db->holds_write)
-        await_checkpoint(db);
+    }
+    bool is_running = hf_live_is_checkpointing(hf_capture_live(db->cap));
+    bool was_awaiting = db->is_awaiting;
+    db->is_awaiting = is_running || db->backfill > 0;
+    if (db->is_awaiting && !was_awaiting)
+        db->await_since_ms = now;
+    if (now - db->await_since_ms > DB_AWAIT_MS) /* a reader holds it up, or its process died */
+        db->is_awaiting = false;
+    if (db->is_awaiting && is_running && db->backfill > 0)
+        await_short_checkpoint(db);
 }
 
 void db_event(struct db *db, bool is_main)

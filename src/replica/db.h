@@ -65,9 +65,12 @@ enum {
     DB_WRITE_GAP_MIN_MS = 50,   /* between two such, doubled while it does not help */
     DB_WRITE_GAP_MAX_MS = 2000,
     DB_HOLD_BYTES = 8 << 20, /* captured while an upload runs: beyond it the log is left to wait */
-    DB_SPIN_US = 3000,       /* longest wait for an application's checkpoint to end */
-    DB_SPIN_TAIL_US = 100,   /* ... and for it to let go of slot 0 */
-    DB_HOT_MS = 10,          /* no news for this long: no longer polled */
+    DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
+    DB_SHIP_GAP_MS = 100,        /* between early uploads of less */
+    DB_AWAIT_MS = 200, /* fast polling for the end of an application's checkpoint, at most */
+    DB_SPIN_US = 1000, /* ... on the spot for a short one */
+    DB_LOOKS = 8,      /* looks in a row when it has ended */
+    DB_HOT_MS = 60,    /* no news for this long: no longer polled */
 };
 
 struct db;
@@ -173,8 +176,9 @@ struct db {
     uint64_t cold_after_ms;
     uint64_t relook_ms;
     bool is_hot;
-    bool is_spin_off; /* a checkpoint did not end in time: it may be a dead one's traces */
-    bool has_event;   /* seen while a job kept us from looking */
+    uint64_t await_since_ms;
+    bool is_awaiting;
+    bool has_event; /* seen while a job kept us from looking */
     char *last_error;
 
     uint64_t shipped_files;
@@ -208,6 +212,7 @@ struct engine {
     uint64_t last_sql_ms;
     size_t busy_jobs;
     size_t pending_bytes; /* captured pages over all databases, as of their last look */
+    bool is_awaiting;     /* a busy database is polled fast */
     bool is_urgent;       /* sync asked for: intervals do not count */
     bool is_ending;
     struct engine_call *calls; /* from the caller's thread; guarded by call_lock */

@@ -107,6 +107,14 @@ static void submit(struct db *db)
     db_submit(db, LANE_SHIP, ship_work, ship_done);
 }
 
+/* Early, when much is pending; but not so often that our fsyncs slow the writer down. */
+static bool is_early(const struct db *db, uint64_t now, size_t pending)
+{
+    if (pending >= DB_SHIP_NOW_BYTES)
+        return true;
+    return pending >= HF_LIMIT_PENDING_BYTES && now >= db->last_ship_ms + DB_SHIP_GAP_MS;
+}
+
 static bool is_due(const struct db *db, uint64_t now)
 {
     if (db->e->is_urgent || now >= db->last_ship_ms + interval_ms(db))
@@ -114,7 +122,7 @@ static bool is_due(const struct db *db, uint64_t now)
     size_t pending = hf_capture_pending_bytes(db->cap);
     if (db->e->pending_bytes > HF_LIMIT_PENDING_ALL)
         return pending > HF_LIMIT_PENDING_BYTES / 16;
-    return pending >= HF_LIMIT_PENDING_BYTES;
+    return is_early(db, now, pending);
 }
 
 uint64_t db_ship_due_at(const struct db *db)

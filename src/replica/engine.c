@@ -9,12 +9,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "os/thread.h"
 #include "replica/db.h"
 
 enum {
     ENGINE_MAGIC = 0x454e4730,
     TICK_MS = 1000,
     HOT_POLL_US = 500,     /* wal-index headers of busy databases */
+    AWAIT_POLL_US = 60,    /* ... when the log of one is about to become free */
     COLD_CHECK_TICKS = 60, /* a cold database is looked at this seldom without an event */
     SHIP_THREADS = 2,
     SYNC_POLL_MS = 2,
@@ -350,10 +352,13 @@ static void on_tick(void *arg)
 
 static void poll_hot(struct engine *e)
 {
-    hf_clock_sleep_us(HOT_POLL_US);
+    hf_clock_sleep_us(e->is_awaiting ? AWAIT_POLL_US : HOT_POLL_US);
+    e->is_awaiting = false;
     for (size_t i = 0; i < e->n_dbs && e->n_hot > 0; i++) {
-        if (e->dbs[i]->is_hot)
-            db_poll(e->dbs[i]);
+        if (!e->dbs[i]->is_hot)
+            continue;
+        db_poll(e->dbs[i]);
+        e->is_awaiting = e->is_awaiting || e->dbs[i]->is_awaiting;
     }
 }
 
@@ -373,6 +378,8 @@ static void end_loop(struct engine *e)
 static void *run_loop(void *arg)
 {
     struct engine *e = arg;
+    hf_thread_name("hf-capture");
+    hf_thread_set_precise();
     for (size_t i = 0; i < e->n_dbs; i++)
         db_start(e->dbs[i]);
     while (!e->is_ending) {
@@ -496,9 +503,9 @@ static void end_call(struct engine *e, struct engine_call *call)
 static enum hf_code start_threads(struct engine *e, struct hf_err *err)
 {
     size_t n = hf_cpu_count() < SHIP_THREADS ? SHIP_THREADS : hf_cpu_count();
-    HF_TRY(hf_pool_new("hf-ship", n > 8 ? 8 : n, &e->ship_pool, err));
-    HF_TRY(hf_pool_new("hf-upkeep", 1, &e->upkeep_pool, err));
-    return hf_pool_new("hf-sql", 1, &e->sql_pool, err);
+    HF_TRY(hf_pool_new("hf-ship", n > 8 ? 8 : n, true, &e->ship_pool, err));
+    HF_TRY(hf_pool_new("hf-upkeep", 1, true, &e->upkeep_pool, err));
+    return hf_pool_new("hf-sql", 1, false, &e->sql_pool, err);
 }
 
 static void init_loop(struct engine *e)
