@@ -21,7 +21,9 @@ enum {
     CKPT_PATIENCE_MS = 20,
     LOG_AGAIN_MS = 1000, /* a lasting failure is logged after 1, 2, 4... s */
     LOG_AGAIN_MAX_MS = 300000,
-    RELIST_TRIES = 3, /* files that vanish between list and read: retention */
+    RELIST_TRIES = 3,     /* files that vanish between list and read: retention */
+    OPEN_BUSY_MS = 10000, /* a copy that stays locked is somebody's in exclusive mode */
+    OPEN_RETRY_US = 2000,
 };
 
 struct hf_follow {
@@ -449,9 +451,21 @@ static enum hf_code resume(struct hf_follow *f, bool is_litestream, struct hf_er
     return hf_follow_state_save(s, s->floor, err);
 }
 
+/* A reader that opens or closes the copy at the same moment locks its index for an instant. */
+static enum hf_code open_patiently(struct hf_follow *f, struct hf_err *err)
+{
+    uint64_t end = hf_clock_mono_ms() + OPEN_BUSY_MS;
+    for (;;) {
+        enum hf_code rc = hf_apply_open(f->path, &f->apply, err);
+        if (rc != HF_E_BUSY || hf_clock_mono_ms() >= end)
+            return rc;
+        hf_clock_sleep_us(OPEN_RETRY_US);
+    }
+}
+
 static enum hf_code open_apply(struct hf_follow *f, struct hf_err *err)
 {
-    HF_TRY(hf_apply_open(f->path, &f->apply, err));
+    HF_TRY(open_patiently(f, err));
     if (f->state.has_marks)
         HF_TRY(hf_apply_expect(f->apply, f->state.marks, 2, err));
     return HF_OK;
