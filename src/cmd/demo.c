@@ -300,7 +300,7 @@ static enum hf_code start_follower(struct hf_demo *d, struct hf_err *err)
     const char *const argv[] = {d->exe, "restore", "-f", "-o", d->path.copy, d->path.url, NULL};
     hf_demo_step(d, 3,
                  "`holdfast restore -f -o standby/app.db replica/` keeps a warm copy that follows. "
-                 "In earnest, on another machine.");
+                 "Here it is a folder; in earnest, another machine.");
     HF_TRY(start(d, argv, "follow", &d->follower, err));
     return wait_for(d, is_standby_there, "the standby's first readable state", err);
 }
@@ -398,7 +398,7 @@ static enum hf_code fail_over(struct hf_demo *d, struct hf_conn **c, struct hf_e
 static enum hf_code tell_story(struct hf_demo *d, struct hf_conn **c, struct hf_err *err)
 {
     HF_TRY(make_folder(d, err));
-    hf_demo_say(d, "A database outlives its machine. It all happens in one folder%s:\n    %s\n",
+    hf_demo_say(d, "A database outlives its machine. All in one folder%s:\n    %s\n",
                 d->o.keep ? "" : ", removed at the end", d->path.root);
     HF_TRY(start_writer(d, err));
     HF_TRY(start_replicator(d, err));
