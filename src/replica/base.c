@@ -310,9 +310,11 @@ enum hf_code hf_base_finish(struct hf_base *b, const struct hf_ship *s,
 {
     struct hf_store_writer *w = NULL;
     struct hf_ltx_encoder *e = NULL;
+    struct hf_ltx_header out = *h;
+    int level = hf_ship_level(s, &out);
     HF_TRY(end_base(b, err));
-    HF_TRY(hf_replica_writer_new(s->replica, 0, h, &w, err));
-    enum hf_code rc = hf_ltx_encoder_new(h, s->form, hf_replica_sink(w), b->dir, &e, err);
+    HF_TRY(hf_replica_writer_new(s->replica, level, &out, &w, err));
+    enum hf_code rc = hf_ltx_encoder_new(&out, s->form, hf_replica_sink(w), b->dir, &e, err);
     if (rc == HF_OK)
         rc = merge_pieces(b, 0, e, err);
     if (rc == HF_OK)

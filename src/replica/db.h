@@ -125,6 +125,7 @@ struct db {
     struct hf_batch batch; /* pages NULL: none */
     bool is_image;         /* the batch (or base) is the first after a break */
     uint64_t batch_bytes;
+    uint64_t sent_bytes; /* of the job that ended */
     bool batch_has_refs; /* pages that are only in the log: it must not be restarted */
     struct hf_position next_pos;
     uint64_t next_txid;
@@ -133,6 +134,7 @@ struct db {
     /* base lane */
     struct hf_base *base;
     char *sums_path;
+    bool is_new_chain; /* the image can't continue what the replica holds */
     uint32_t base_pages;
     uint32_t base_next; /* next page to read */
     uint32_t chunk_first;

@@ -19,6 +19,7 @@
 #include "replica/db.h"
 #include "replica/ship.h"
 #include "replica/sumsync.h"
+#include "sqlite/sums.h"
 
 void db_base_drop(struct db *db)
 {
@@ -36,6 +37,7 @@ static enum hf_code prepare_sums(struct db *db, struct hf_err *err)
 {
     hf_free(db->sums_path);
     db->sums_path = NULL;
+    db->is_new_chain = false;
     HF_TRY(hf_replica_position(db->replica, &db->next_txid, err));
     if (db->next_txid == 0)
         return HF_OK;
@@ -48,6 +50,26 @@ static enum hf_code prepare_sums(struct db *db, struct hf_err *err)
     hf_log(HF_LOG_WARN, "replica is damaged, a full image follows", HF_F_STR("db", db->path),
            HF_F_STR("error", err->text), HF_F_END);
     hf_err_reset(err);
+    db->is_new_chain = true;
+    return HF_OK;
+}
+
+/* Checksums of another page size are of no use, and nothing can be merged across the change. */
+static enum hf_code check_page_size(struct db *db, uint32_t page_size, struct hf_err *err)
+{
+    struct hf_sums *sums = NULL;
+    if (db->sums_path == NULL)
+        return HF_OK;
+    HF_TRY(hf_sums_open(db->sums_path, &sums, err));
+    bool is_same = hf_sums_page_size(sums) == page_size;
+    hf_sums_close(sums);
+    if (is_same)
+        return HF_OK;
+    hf_log(HF_LOG_INFO, "the page size changed, a new chain begins", HF_F_STR("db", db->path),
+           HF_F_U64("page_size", page_size), HF_F_END);
+    hf_free(db->sums_path);
+    db->sums_path = NULL;
+    db->is_new_chain = true;
     return HF_OK;
 }
 
@@ -82,16 +104,15 @@ static enum hf_code cold_ship(struct db *db, uint32_t page_size, uint32_t n, con
         rc = hf_replica_form(db->replica, &db->form, err);
         db->has_form = rc == HF_OK;
     }
-    struct hf_ship s = {db->replica, db->form, db->wal_path, NULL};
-    uint64_t bytes = 0;
+    struct hf_ship s = {db->replica, db->form, db->wal_path, NULL, db->is_new_chain};
+    db->sent_bytes = 0;
     if (rc == HF_OK && (hf_pageset_count(batch.pages) > 0 || db->next_txid == 0)) {
         db->next_pos.txid = ++db->next_txid;
-        rc = hf_ship_batch(&s, &batch, db->next_txid, &bytes, err);
+        rc = hf_ship_batch(&s, &batch, db->next_txid, &db->sent_bytes, err);
     }
     hf_batch_deinit(&batch);
     if (rc == HF_OK)
         rc = hf_position_save(db->meta, &db->next_pos, err);
-    db->shipped_bytes += bytes;
     return rc;
 }
 
@@ -130,6 +151,7 @@ static enum hf_code cold_work(struct db *db, struct hf_err *err)
     if (!hf_page_size_is_valid(page_size) || len % page_size != 0)
         return hf_err_set(err, HF_E_CORRUPT, "%s: %zu bytes are not whole pages of %u", db->path,
                           len, page_size);
+    HF_TRY(check_page_size(db, page_size, err));
     return cold_ship(db, page_size, (uint32_t)(len / page_size), b, err);
 }
 
@@ -156,7 +178,9 @@ static void cold_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db_clear_error(db);
     db_set_state(db, DB_COLD);
     if (is_new) {
+        db->is_new_chain = false;
         db->shipped_files++;
+        db->shipped_bytes += db->sent_bytes;
         db_upkeep_shipped(db, &db->pos);
     }
     db_step(db);
@@ -186,7 +210,8 @@ static enum hf_code read_small(struct db *db, uint32_t pages, struct hf_err *err
     HF_TRY(keep_differing(db, b->pages, page_size, pages, data, err));
     /* what was committed while we read is newer than what we read */
     HF_TRY(hf_capture_look(db->cap, false, &l, err));
-    if (hf_pageset_count(b->pages) > 0 || db->txid == 0 || hf_capture_commit(db->cap) != pages) {
+    if (hf_pageset_count(b->pages) > 0 || db->txid == 0 || db->is_new_chain ||
+        hf_capture_commit(db->cap) != pages) {
         b->commit = hf_capture_commit(db->cap);
         b->to = hf_capture_pos(db->cap);
         if (b->first_wall_ms == 0)
@@ -280,6 +305,11 @@ static void open_base(struct db *db)
         db_fail(db, "cannot take an image", &err);
         return;
     }
+    rc = check_page_size(db, hf_live_page_size(hf_capture_live(db->cap)), &err);
+    if (rc != HF_OK) {
+        db_fail(db, "cannot take an image", &err);
+        return;
+    }
     uint64_t bytes = (uint64_t)pages * hf_live_page_size(hf_capture_live(db->cap));
     if (bytes <= DB_SMALL_BYTES)
         start_small(db, pages);
@@ -329,17 +359,16 @@ static enum hf_code finish_work(struct db *db, struct hf_err *err)
         HF_TRY(hf_replica_form(db->replica, &db->form, err));
         db->has_form = true;
     }
-    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta};
+    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta, db->is_new_chain};
     struct hf_batch at = {.page_size = db->next_pos.page_size,
                           .commit = db->next_pos.commit,
                           .from = db->next_pos.pos,
                           .to = db->next_pos.pos};
     struct hf_ltx_header h;
-    uint64_t bytes = 0;
     at.from.frame = 0;
     hf_ship_header(&at, db->next_pos.txid, hf_clock_wall_ms(), &h);
-    HF_TRY(hf_base_finish(db->base, &s, &h, &bytes, err));
-    db->shipped_bytes += bytes;
+    db->sent_bytes = 0;
+    HF_TRY(hf_base_finish(db->base, &s, &h, &db->sent_bytes, err));
     return hf_position_save(db->meta, &db->next_pos, err);
 }
 
@@ -376,6 +405,8 @@ static void finish_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db->txid = db->next_pos.txid;
     db->pos = db->next_pos;
     db->shipped_files++;
+    db->shipped_bytes += db->sent_bytes;
+    db->is_new_chain = false;
     db->rebases++;
     db->retry_ms = 0;
     db_clear_error(db);

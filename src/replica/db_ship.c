@@ -30,12 +30,11 @@ static enum hf_code ship_work(struct db *db, struct hf_err *err)
         HF_TRY(hf_replica_form(db->replica, &db->form, err));
         db->has_form = true;
     }
-    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta};
-    uint64_t bytes = 0;
+    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta, db->is_new_chain};
+    db->sent_bytes = 0;
     if (db->batch_bytes > HF_LIMIT_PENDING_BYTES) /* the encoder may spill there */
         HF_TRY(hf_path_mkdirs(db->meta, 0700, err));
-    HF_TRY(hf_ship_batch(&s, &db->batch, db->next_txid, &bytes, err));
-    db->shipped_bytes += bytes;
+    HF_TRY(hf_ship_batch(&s, &db->batch, db->next_txid, &db->sent_bytes, err));
     /* the replica has it; a position that can't be noted only costs a re-base after a crash */
     struct hf_err local = HF_ERR_INIT;
     if (hf_position_save(db->meta, &db->next_pos, &local) != HF_OK)
@@ -87,6 +86,8 @@ static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db->txid = db->next_txid;
     db->pos = db->next_pos;
     db->shipped_files++;
+    db->shipped_bytes += db->sent_bytes;
+    db->is_new_chain = false;
     db->ship_retry_ms = 0;
     db->ship_retry_at = 0;
     if (db->is_image)

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
 
@@ -34,6 +35,20 @@ void hf_ship_header(const struct hf_batch *batch, uint64_t txid, int64_t now_ms,
         .wal_salt2 = batch->to.salt[1],
     };
     h->wal_size = wal_offset(batch->page_size, batch->to.frame) - h->wal_offset;
+}
+
+int hf_ship_level(const struct hf_ship *s, struct hf_ltx_header *h)
+{
+    if (!s->is_new_chain)
+        return 0;
+    h->min_txid = 1;
+    return HF_LEVEL_SNAPSHOT;
+}
+
+/* A file of several TXIDs that is shipped, not compacted, is a new chain's snapshot. */
+static int level_of(const struct hf_ltx_header *h)
+{
+    return h->min_txid < h->max_txid ? HF_LEVEL_SNAPSHOT : 0;
 }
 
 static enum hf_code write_buf(void *arg, const void *data, size_t len, struct hf_err *err)
@@ -86,7 +101,7 @@ static enum hf_code ship_small(const struct hf_ship *s, const struct hf_batch *b
     struct hf_sink sink = {write_buf, &buf};
     enum hf_code rc = encode(s, batch, h, sink, bytes, err);
     if (rc == HF_OK)
-        rc = hf_replica_put(s->replica, 0, h, buf.data, buf.len, err);
+        rc = hf_replica_put(s->replica, level_of(h), h, buf.data, buf.len, err);
     hf_buf_deinit(&buf);
     return rc;
 }
@@ -95,7 +110,7 @@ static enum hf_code ship_large(const struct hf_ship *s, const struct hf_batch *b
                                const struct hf_ltx_header *h, uint64_t *bytes, struct hf_err *err)
 {
     struct hf_store_writer *w = NULL;
-    HF_TRY(hf_replica_writer_new(s->replica, 0, h, &w, err));
+    HF_TRY(hf_replica_writer_new(s->replica, level_of(h), h, &w, err));
     enum hf_code rc = encode(s, batch, h, hf_replica_sink(w), bytes, err);
     if (rc == HF_OK)
         return hf_store_writer_commit(w, err);
@@ -108,6 +123,7 @@ enum hf_code hf_ship_batch(const struct hf_ship *s, struct hf_batch *batch, uint
 {
     struct hf_ltx_header h;
     hf_ship_header(batch, txid, hf_clock_wall_ms(), &h);
+    (void)hf_ship_level(s, &h);
     hf_pageset_sort(batch->pages);
     uint64_t bound = hf_ltx_encoded_bound(batch->page_size, hf_pageset_count(batch->pages));
     if (bound <= ONE_PUT_BYTES)

@@ -20,7 +20,13 @@ struct hf_ship {
     enum hf_ltx_form form;
     const char *wal_path;  /* for pages that are references into the log */
     const char *spill_dir; /* see hf_ltx_encoder_new */
+    /* What came before can't be continued (another page size, a damaged replica): a complete image
+     * goes to the snapshot level as 1..txid, and everything later follows from it. */
+    bool is_new_chain;
 };
+
+/* The level the file of a ship belongs to; sets the header's min TXID for a new chain. */
+int hf_ship_level(const struct hf_ship *s, struct hf_ltx_header *h);
 
 /* Sorts the batch's pages. bytes (out): size of the file. The batch stays the caller's: after a
  * failure the same call may be made again. */

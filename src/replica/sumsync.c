@@ -32,6 +32,10 @@ static enum hf_code merge_inputs(struct hf_inputs *in, const char *path, struct 
     struct hf_ltx_header h;
     HF_TRY(hf_ltx_merge_new(sources, n, &m, &h, err));
     enum hf_code rc = HF_OK;
+    if (*sums != NULL && hf_sums_page_size(*sums) != h.page_size && h.min_txid == 1) {
+        hf_sums_close(*sums); /* a new chain: nothing of the old one counts */
+        *sums = NULL;
+    }
     if (*sums == NULL)
         rc = hf_sums_create(path, h.page_size, sums, err);
     else if (hf_sums_page_size(*sums) != h.page_size)

@@ -28,7 +28,7 @@ static _Noreturn void serve(int fd, const char *path)
     char sql[SQL_MAX];
     if (sqlite3_open(path, &db) != SQLITE_OK)
         _exit(9);
-    sqlite3_busy_timeout(db, 60);
+    sqlite3_busy_timeout(db, 20);
     for (;;) {
         ssize_t n = recv(fd, sql, sizeof(sql) - 1, 0);
         if (n <= 0)
