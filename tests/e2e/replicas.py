@@ -10,6 +10,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import sys
 
 NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.ltx$")
 SHORT_LEVELS = {"levels": [{"interval": "1s"}, {"interval": "2s"}]}
@@ -82,14 +83,29 @@ def sizes(replica):
     return r
 
 
+def cut_log(wal, shm):
+    """A writer killed between its last frame and the header of the wal-index has committed nothing
+    that anybody saw; recovery of a copy would bring it back."""
+    with open(shm, "rb") as f:
+        one, two = f.read(48), f.read(48)
+    size, frames = (int.from_bytes(one[a:b], sys.byteorder) for a, b in ((14, 16), (16, 20)))
+    with open(wal, "r+b") as f:
+        if len(two) == 48 and one == two and one[12] and one[32:40] == f.read(24)[16:]:
+            f.truncate(32 + frames * (24 + (65536 if size == 1 else size)))
+
+
 def image(db, work):
     """What SQLite makes of main file and log of db: the bytes of a checkpointed copy."""
     base = os.path.join(str(work), "image.db")
     for suffix in ("", "-wal", "-shm", "-journal"):
         if os.path.exists(base + suffix):
             os.unlink(base + suffix)
-        if suffix != "-shm" and os.path.exists(db + suffix):
+        if os.path.exists(db + suffix):
             subprocess.run(["cp", db + suffix, base + suffix], check=True)
+    if os.path.exists(base + "-shm"):
+        if os.path.exists(base + "-wal"):
+            cut_log(base + "-wal", base + "-shm")
+        os.unlink(base + "-shm")
     if os.path.exists(base + "-wal") or os.path.exists(base + "-journal"):
         c = sqlite3.connect(base, isolation_level=None)
         c.execute("SELECT count(*) FROM sqlite_master").fetchone()
