@@ -12,7 +12,7 @@ enum {
     HF_LIMIT_CONFIG_BYTES = 16 << 20, /* a 10,000-database file is about 3 MiB */
     HF_LIMIT_PAGE_SIZE_MIN = 512,     /* SQLite's smallest and largest page */
     HF_LIMIT_PAGE_SIZE_MAX = 65536,
-    HF_LIMIT_LEVELS = 10,             /* LTX levels 0 to 9; 9 holds snapshots */
+    HF_LIMIT_LEVELS = 10, /* LTX levels 0 to 9; 9 holds snapshots */
     HF_LEVEL_SNAPSHOT = 9,
     HF_LIMIT_PENDING_BYTES = 1 << 20, /* captured pages of one database that make it ship early */
     HF_LIMIT_BATCH_BYTES = 24 << 20,  /* captured pages of one database held in memory at most: one

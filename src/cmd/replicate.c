@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -289,6 +290,7 @@ static enum hf_code run_replicate(struct hf_run *run, struct hf_err *err)
     const struct options *o = run->options;
     struct hf_config *cfg = NULL;
     HF_TRY(load(run, &cfg, err));
+    hf_assert(cfg != NULL);
     enum hf_code rc = o->is_check ? HF_OK : replicate(run, cfg, err);
     hf_config_free(cfg);
     return rc;

@@ -180,9 +180,8 @@ enum hf_code hf_file_read_some(struct hf_file *f, void *buf, size_t len, uint64_
     int sys = hf_fault_hit(HF_FAULT_READ, f->path);
     while (done < len) {
         errno = sys;
-        ssize_t n = sys != 0 ? -1
-                             : pread(f->fd, (uint8_t *)buf + done, len - done,
-                                     (off_t)(offset + done));
+        ssize_t n =
+            sys != 0 ? -1 : pread(f->fd, (uint8_t *)buf + done, len - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

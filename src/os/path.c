@@ -269,6 +269,7 @@ enum hf_code hf_path_absolute(const char *path, char **out, struct hf_err *err)
         return hf_err_set(err, HF_E_INVALID, "cannot resolve %s", path);
     HF_AUTO_FREE char *parent = NULL;
     HF_TRY(hf_path_absolute(dir, &parent, err));
+    hf_assert(parent != NULL);
     *out = hf_path_join(parent, base);
     return HF_OK;
 }

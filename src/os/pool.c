@@ -78,8 +78,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-enum hf_code hf_pool_new(const char *name, size_t threads, bool is_background,
-                         struct hf_pool **out, struct hf_err *err)
+enum hf_code hf_pool_new(const char *name, size_t threads, bool is_background, struct hf_pool **out,
+                         struct hf_err *err)
 {
     hf_assert(threads >= 1 && threads <= POOL_THREADS_MAX);
     struct hf_pool *p = hf_calloc(1, sizeof(*p));

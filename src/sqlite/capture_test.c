@@ -203,14 +203,14 @@ static void test_restart_with_foreign_salts(void **state)
     rig_close(&r);
 }
 
+#define TEN "(values (1),(2),(3),(4),(5),(6),(7),(8),(9),(10))"
+
 static const char *const mix[] = {
     "insert into t(b) values(randomblob(300))",
     "insert into t(b) values(randomblob(3000))",
     "update t set b = randomblob(200) where a %% 7 = %d",
     "delete from t where a %% 11 = %d",
-    "insert into t(b) select randomblob(700) from (select 1 from sqlite_schema, "
-    "(values (1),(2),(3),(4),(5),(6),(7),(8),(9),(10)), "
-    "(values (1),(2),(3),(4),(5),(6),(7),(8),(9),(10)))",
+    "insert into t(b) select randomblob(700) from " TEN "," TEN "," TEN,
     "pragma wal_checkpoint(passive)",
     "pragma wal_checkpoint(full)",
     "pragma wal_checkpoint(restart)",
@@ -299,8 +299,9 @@ static void test_continue_or_refuse(void **state)
     rig_close(&r);
 }
 
-/* The log was empty when we stopped; a program then wrote, closed and took the log with it. The next
- * empty log has the same salts (none), but the main file is another: that was taken for no change. */
+/* The log was empty when we stopped; a program then wrote, closed and took the log with it. The
+ * next empty log has the same salts (none), but the main file is another: that was taken for no
+ * change. */
 static void test_continue_empty_log(void **state)
 {
     (void)state;
