@@ -70,8 +70,14 @@ static void ship_failed(struct db *db, enum hf_code rc, struct hf_err *err)
         db->last_error = hf_strdup(err->text);
     }
     /* pages that are only references into the log are lost with it */
-    if (db->cap == NULL && db->batch_has_refs)
+    if (db->batch_has_refs && (db->cap == NULL || rc == HF_E_CONFLICT)) {
         db_drop_batch(db);
+        if (db->cap != NULL)
+            db_break(db, err->text);
+        else
+            db_wake_at(db, hf_clock_mono_ms());
+        return;
+    }
     db_wake_at(db, db->ship_retry_at);
 }
 

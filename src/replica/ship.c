@@ -56,27 +56,81 @@ static enum hf_code write_buf(void *arg, const void *data, size_t len, struct hf
     return hf_buf_append(arg, data, len, err);
 }
 
+/* Reads pages that are references into the log. */
+struct log_reader {
+    struct hf_file file;
+    struct hf_wal_header head;
+    uint8_t *frame; /* header and page */
+};
+
+static enum hf_code log_open(struct log_reader *r, const char *path, const struct hf_batch *batch,
+                             struct hf_err *err)
+{
+    uint8_t head[HF_WAL_HEADER_SIZE];
+    HF_TRY(hf_file_open(path, HF_FILE_READ, 0, &r->file, err));
+    HF_TRY(hf_file_read_at(&r->file, head, sizeof(head), 0, err));
+    HF_TRY(hf_wal_header_parse(head, &r->head, err));
+    if (r->head.salt[0] != batch->to.salt[0] || r->head.salt[1] != batch->to.salt[1])
+        return hf_err_set(err, HF_E_CONFLICT, "%s was restarted while it was needed", path);
+    r->frame = hf_malloc(HF_WAL_FRAME_HEADER_SIZE + (size_t)batch->page_size);
+    return HF_OK;
+}
+
+static void log_close(struct log_reader *r)
+{
+    hf_file_close(&r->file);
+    hf_free(r->frame);
+}
+
+/* The page of a frame, proven by the checksum that goes on from the frame before: should the log
+ * have been let go of meanwhile, what stands there now is something else. */
+static enum hf_code log_read(struct log_reader *r, const struct hf_pageset_item *it,
+                             const uint8_t **page, struct hf_err *err)
+{
+    uint8_t before[HF_WAL_FRAME_HEADER_SIZE];
+    struct hf_wal_frame f;
+    uint32_t size = r->head.page_size;
+    uint32_t cksum[2] = {r->head.cksum[0], r->head.cksum[1]};
+    if (it->frame > 1) {
+        HF_TRY(hf_file_read_at(&r->file, before, sizeof(before),
+                               hf_wal_frame_offset(size, it->frame - 1), err));
+        hf_wal_frame_parse(before, &f);
+        cksum[0] = f.cksum[0];
+        cksum[1] = f.cksum[1];
+    }
+    HF_TRY(hf_file_read_at(&r->file, r->frame, HF_WAL_FRAME_HEADER_SIZE + (size_t)size,
+                           hf_wal_frame_offset(size, it->frame), err));
+    hf_wal_frame_parse(r->frame, &f);
+    *page = r->frame + HF_WAL_FRAME_HEADER_SIZE;
+    if (f.pgno != it->pgno || !hf_wal_frame_check(&r->head, r->frame, *page, cksum))
+        return hf_err_set(err, HF_E_CONFLICT, "%s: frame %u changed while it was needed",
+                          r->file.path, it->frame);
+    return HF_OK;
+}
+
+static enum hf_code encode_items(const struct hf_batch *batch, struct log_reader *log,
+                                 struct hf_ltx_encoder *e, struct hf_err *err)
+{
+    size_t n = hf_pageset_count(batch->pages);
+    for (size_t i = 0; i < n; i++) {
+        struct hf_pageset_item it = hf_pageset_item(batch->pages, i);
+        if (it.data == NULL)
+            HF_TRY(log_read(log, &it, &it.data, err));
+        HF_TRY(hf_ltx_encoder_page(e, it.pgno, it.data, err));
+    }
+    return HF_OK;
+}
+
 enum hf_code hf_ship_encode_pages(const struct hf_ship *s, const struct hf_batch *batch,
                                   struct hf_ltx_encoder *e, struct hf_err *err)
 {
-    struct hf_file wal = HF_FILE_CLOSED;
-    HF_AUTO_FREE uint8_t *page = NULL;
+    struct log_reader log = {.file = HF_FILE_CLOSED};
     enum hf_code rc = HF_OK;
-    if (hf_pageset_has_refs(batch->pages)) {
-        HF_TRY(hf_file_open(s->wal_path, HF_FILE_READ, 0, &wal, err));
-        page = hf_malloc(batch->page_size);
-    }
-    size_t n = hf_pageset_count(batch->pages);
-    for (size_t i = 0; i < n && rc == HF_OK; i++) {
-        struct hf_pageset_item it = hf_pageset_item(batch->pages, i);
-        if (it.data == NULL)
-            rc = hf_file_read_at(
-                &wal, page, batch->page_size,
-                hf_wal_frame_offset(batch->page_size, it.frame) + HF_WAL_FRAME_HEADER_SIZE, err);
-        if (rc == HF_OK)
-            rc = hf_ltx_encoder_page(e, it.pgno, it.data == NULL ? page : it.data, err);
-    }
-    hf_file_close(&wal);
+    if (hf_pageset_has_refs(batch->pages))
+        rc = log_open(&log, s->wal_path, batch, err);
+    if (rc == HF_OK)
+        rc = encode_items(batch, &log, e, err);
+    log_close(&log);
     return rc;
 }
 
