@@ -3,7 +3,8 @@
  *
  * HF_FAULT="op[,op...]:nth:errno[:path-part]" in the environment, e.g. "fsync:3:ENOSPC" or
  * "write,rename:1:EIO:/ltx/0/" (errno SHORT = a short write, then ENOSPC; KILL = kill -9 of the
- * process at that call). nth counts matching calls from 1; "nth+" fails all from there on. Compiled
+ * process at that call). nth counts matching calls from 1 (0: none fails, they are only counted);
+ * "nth+" fails all from there on. cmd/run.c arms it and ends by telling the count. Compiled
  * in always: one predictable branch when off. Set before threads start; the counter is atomic.
  */
 #ifndef HF_OS_FAULT_H
