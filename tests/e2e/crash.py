@@ -93,8 +93,9 @@ class Story:
     def restore(self, name):
         out = os.path.join(self.dir, name)
         replicas.remove_db(out)
+        is_empty = replicas.top_txid(self.replica) == 0
         r = self.holdfast("restore", "-json", "-o", out, replicas.url(self.replica))
-        if r.code == 3 and not replicas.top_txid(self.replica):
+        if r.code == 3 and is_empty:
             return None, 0
         assert r.code == 0, "restore ended with %d: %s" % (r.code, r.err)
         m = re.search(r'"txid": *"([0-9a-f]{16})"', r.out)
