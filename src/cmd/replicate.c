@@ -21,7 +21,7 @@
 #include "replica/engine.h"
 #include "replica/restore.h"
 
-enum { SYNC_SLICE_MS = 200, ONCE_TIMEOUT_MS = 24 * 3600 * 1000 };
+enum { SYNC_SLICE_MS = 200 };
 
 struct options {
     struct hf_config_flags config;
@@ -113,6 +113,17 @@ static void wait_for_end(const sigset_t *set, pid_t child, int *exit_code)
     }
 }
 
+static bool is_again(const sigset_t *set)
+{
+    sigset_t pending;
+    int sig = 0;
+    sigpending(&pending);
+    if (sigismember(&pending, SIGINT) != 1 && sigismember(&pending, SIGTERM) != 1)
+        return false;
+    sigwait(set, &sig);
+    return true;
+}
+
 /* The last sync; a second signal ends it early. */
 static enum hf_code final_sync(struct hf_engine *e, const sigset_t *set, int64_t timeout_ms,
                                struct hf_err *err)
@@ -121,18 +132,40 @@ static enum hf_code final_sync(struct hf_engine *e, const sigset_t *set, int64_t
     enum hf_code rc = HF_E_TIMEOUT;
     while (rc == HF_E_TIMEOUT) {
         rc = hf_engine_sync(e, SYNC_SLICE_MS, err);
-        sigset_t pending;
-        sigpending(&pending);
-        bool is_again = sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
-        if (rc == HF_E_TIMEOUT && is_again) {
-            int sig = 0;
-            sigwait(set, &sig);
+        if (rc == HF_E_TIMEOUT && is_again(set))
             return hf_err_wrap(err, "last sync cut short by a second signal");
-        }
         if (hf_clock_mono_ms() >= end)
             break;
     }
     return rc;
+}
+
+static void note_failing(void *arg, const struct hf_db_status *s)
+{
+    bool *is_failing = arg;
+    *is_failing = *is_failing || s->error[0] != '\0';
+}
+
+/* -once: however long it takes, but not while an error stands for longer than timeout_ms. */
+static enum hf_code sync_once(struct hf_engine *e, const sigset_t *set, int64_t timeout_ms,
+                              struct hf_err *err)
+{
+    uint64_t good_ms = hf_clock_mono_ms();
+    for (;;) {
+        bool is_failing = false;
+        enum hf_code rc = hf_engine_sync(e, SYNC_SLICE_MS, err);
+        if (rc != HF_E_TIMEOUT)
+            return rc;
+        if (is_again(set))
+            return hf_err_wrap(err, "cut short by a signal");
+        hf_engine_status(e, note_failing, &is_failing);
+        uint64_t now = hf_clock_mono_ms();
+        if (!is_failing)
+            good_ms = now;
+        if (now - good_ms >= (uint64_t)timeout_ms)
+            return rc;
+        hf_err_reset(err);
+    }
 }
 
 /* ---- before and after ---- */
@@ -249,7 +282,7 @@ static enum hf_code follow(struct hf_run *run, const struct hf_config *cfg, stru
     const char *command = o->exec != NULL ? o->exec : cfg->exec;
     pid_t child = 0;
     if (o->once)
-        return final_sync(e, set, ONCE_TIMEOUT_MS, err);
+        return sync_once(e, set, cfg->shutdown_sync_timeout_ms, err);
     if (command != NULL) {
         child = start_child(command, set, err);
         if (child < 0)
