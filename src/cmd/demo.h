@@ -32,7 +32,7 @@ enum {
     HF_DEMO_RPO_EXTRA_MS = 1000,  /* time lost: sync interval and this */
     HF_DEMO_WAL_LIMIT = 32 << 20, /* bytes of the primary's log */
     HF_DEMO_SECONDS_MAX = 300,    /* of the live phase */
-    HF_DEMO_SAMPLE_MS = 100,      /* between two looks */
+    HF_DEMO_SAMPLE_MS = 100,      /* between two looks, on average */
     HF_DEMO_SAMPLES = HF_DEMO_SECONDS_MAX * 1000 / HF_DEMO_SAMPLE_MS,
     HF_DEMO_RATE_MAX = 5000, /* commits a second asked for */
     HF_DEMO_PROMISES_MAX = 12,

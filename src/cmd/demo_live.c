@@ -1,5 +1,5 @@
 /*
- * Watches primary, replica and standby at work, ten times a second.
+ * Watches primary, replica and standby at work, about ten times a second.
  *
  * "Behind" is measured against the newest acknowledged commit: for the replica by the time in its
  * newest file, for the standby by the newest commit a reader of the copy sees.
@@ -156,11 +156,15 @@ static enum hf_code watch(struct watch *w, struct hf_err *err)
             w->first_acked = l.acked;
         at_percent(w, (int)(l.seconds * 100000 / (double)length_ms));
         hf_demo_live_line(d, &l);
-        next += HF_DEMO_SAMPLE_MS;
+        /* Unevenly, not in step with the sync interval. */
+        next += HF_DEMO_SAMPLE_MS / 2 + hf_random_u32() % HF_DEMO_SAMPLE_MS;
         uint64_t now = hf_clock_mono_ms();
         if (now < next)
             hf_clock_sleep_us((next - now) * 1000);
     }
+    /* A moment after the replica's end is refused by restore, rightly. */
+    if (d->facts.then_ms > w->newest_ms)
+        d->facts.then_ms = w->newest_ms;
     d->facts.live_seconds = (double)(hf_clock_mono_ms() - w->start_ms) / 1000;
     if (l.seconds > 0)
         d->facts.rate = (double)(l.acked - w->first_acked) / l.seconds;
