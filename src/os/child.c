@@ -46,8 +46,10 @@ static _Noreturn void in_child(const struct hf_child_spec *spec, pid_t parent, i
     dup2(out, STDERR_FILENO);
     if (spec->argv == NULL)
         _exit(spec->run(spec->arg));
-    /* execv promises not to change the words; its type is older than const. */
-    execv(spec->argv[0], (char *const *)(uintptr_t)spec->argv);
+    /* execv does not change the words; its type is older than const. */
+    char *const *words;
+    memcpy(&words, &spec->argv, sizeof(words));
+    execv(words[0], words);
     _exit(EXIT_CANNOT_RUN);
 }
 
