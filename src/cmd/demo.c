@@ -285,10 +285,11 @@ static enum hf_code start_replicator(struct hf_demo *d, struct hf_err *err)
     hf_duration_format(d->o.sync_interval_ns, interval);
     const char *const argv[] = {d->exe,      "replicate", "--sync-interval", interval, d->path.db,
                                 d->path.url, NULL};
-    hf_demo_step(d, 2,
-                 "`holdfast replicate primary/app.db replica/` ships what is committed, at most "
-                 "once per sync-interval (%s).",
-                 interval);
+    hf_demo_step(
+        d, 2,
+        "`holdfast replicate primary/app.db file://.../replica` ships what is committed, at most "
+        "once per sync-interval (%s).",
+        interval);
     HF_TRY(hf_store_open(d->path.url, &d->store, err));
     HF_TRY(hf_replica_new(d->store, "", &d->replica, err));
     HF_TRY(start(d, argv, "replicate", &d->replicator, err));
@@ -299,7 +300,8 @@ static enum hf_code start_follower(struct hf_demo *d, struct hf_err *err)
 {
     const char *const argv[] = {d->exe, "restore", "-f", "-o", d->path.copy, d->path.url, NULL};
     hf_demo_step(d, 3,
-                 "`holdfast restore -f -o standby/app.db replica/` keeps a warm copy that follows. "
+                 "`holdfast restore -f -o standby/app.db file://.../replica` keeps a warm copy "
+                 "that follows. "
                  "Here it is a folder; in earnest, another machine.");
     HF_TRY(start(d, argv, "follow", &d->follower, err));
     return wait_for(d, is_standby_there, "the standby's first readable state", err);

@@ -176,6 +176,9 @@ void hf_demo_show_result(struct hf_demo *d)
             hf_demo_say(d, "              %s\n", p->why);
     }
     show_loss(d);
+    if (d->o.keep)
+        hf_demo_say(d, "\n    Kept: primary-is-gone, replica, standby and the logs, in\n    %s\n",
+                    d->path.root);
     if (n_broken == 0)
         hf_demo_say(d, "\n    %sAll %zu promises kept%s, in %.0f s.\n", color(d, GREEN),
                     d->n_promises, color(d, PLAIN), seconds);

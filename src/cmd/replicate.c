@@ -331,8 +331,8 @@ static enum hf_code run_replicate(struct hf_run *run, struct hf_err *err)
 
 static const struct hf_example examples[] = {
     {"holdfast replicate -config litestream.yml", "follows every database of the file"},
-    {"holdfast replicate app.db /backups/app", "one database, without a file"},
-    {"holdfast replicate -once app.db /backups/app", "ships what is there and ends"},
+    {"holdfast replicate app.db file:///backups/app", "one database, without a file"},
+    {"holdfast replicate -once app.db file:///backups/app", "ships what is there and ends"},
     {NULL, NULL},
 };
 

@@ -123,8 +123,8 @@ static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err
     hf_table_deinit(&t);
     if (rc == HF_OK && hf_sqlite_has_reset_race(hf_sqlite_version_number()))
         fprintf(stderr,
-                "warning: SQLite %s is linked; 3.7.0 to 3.51.2 can, rarely, lose commits when a "
-                "checkpoint meets a log reset: upgrade it, and your writers' (README)\n",
+                "warning: SQLite %s can, rarely, lose commits (log reset, 3.7.0 to 3.51.2): "
+                "upgrade, writers too\n",
                 hf_sqlite_version());
     return rc;
 }
