@@ -154,10 +154,9 @@ static enum hf_code pick_inputs(struct hf_replica *r, const struct hf_ltx_list *
     size_t at = 0;
     const struct hf_ltx_info *first = &files->items[0];
     uint64_t position = newest->max_txid;
-    if (position == 0 || first->min_txid > position + 1) {
-        bool is_fine = position == 0;
-        if (!is_fine)
-            HF_TRY(is_bridged(r, position, first, &is_fine, err));
+    if (first->min_txid > position + 1) {
+        bool is_fine = false;
+        HF_TRY(is_bridged(r, position, first, &is_fine, err));
         if (!is_fine)
             return gap(r, newest, first, err);
         position = first->min_txid - 1;
@@ -185,29 +184,54 @@ static enum hf_code newest_of_level(struct hf_replica *r, int level, struct hf_l
     return HF_OK;
 }
 
+/* Damaged files that a snapshot covers are left behind: nothing but states between its predecessor and
+ * it can still need them. */
+static enum hf_code skip_damaged(struct hf_replica *r, struct hf_ltx_info *newest, bool *has_moved,
+                                 struct hf_err *err)
+{
+    struct hf_ltx_info snapshot;
+    HF_TRY(newest_of_level(r, HF_LEVEL_SNAPSHOT, &snapshot, err));
+    *has_moved = snapshot.max_txid > newest->max_txid;
+    if (*has_moved)
+        *newest = snapshot;
+    return HF_OK;
+}
+
+static enum hf_code compact_behind(const struct job *job, const struct hf_ltx_info *newest,
+                                   struct hf_compact_result *res, struct hf_err *err)
+{
+    struct hf_compact_result none = {.is_done = false};
+    struct hf_ltx_list files = {NULL, 0, 0};
+    struct hf_ltx_list chain = {NULL, 0, 0};
+    enum hf_code rc = hf_replica_list(job->replica, job->level - 1, newest->max_txid, &files, err);
+    if (rc == HF_OK && files.len > 0)
+        rc = pick_inputs(job->replica, &files, newest, &chain, err);
+    if (rc == HF_OK && chain.len > 0)
+        rc = merge_files(job, &chain, res, err);
+    else if (rc == HF_OK)
+        *res = none;
+    hf_ltx_list_deinit(&files);
+    hf_ltx_list_deinit(&chain);
+    return rc;
+}
+
 enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form form,
                               struct hf_page_hook hook, struct hf_compact_result *res,
                               struct hf_err *err)
 {
     hf_assert(level >= 1 && level < HF_LEVEL_SNAPSHOT);
     struct job job = {r, level, form, NULL, hook};
-    struct hf_compact_result none = {.is_done = false};
-    struct hf_ltx_list files = {NULL, 0, 0};
-    struct hf_ltx_list chain = {NULL, 0, 0};
     struct hf_ltx_info newest;
     HF_TRY(newest_of_level(r, level, &newest, err));
     /* An empty level begins behind the snapshot: the base is not copied into each level. */
     if (newest.max_txid == 0)
         HF_TRY(newest_of_level(r, HF_LEVEL_SNAPSHOT, &newest, err));
-    enum hf_code rc = hf_replica_list(r, level - 1, newest.max_txid, &files, err);
-    if (rc == HF_OK && files.len > 0)
-        rc = pick_inputs(r, &files, &newest, &chain, err);
-    if (rc == HF_OK && chain.len > 0)
-        rc = merge_files(&job, &chain, res, err);
-    else if (rc == HF_OK)
-        *res = none;
-    hf_ltx_list_deinit(&files);
-    hf_ltx_list_deinit(&chain);
+    enum hf_code rc = compact_behind(&job, &newest, res, err);
+    bool has_moved = false;
+    if (rc == HF_E_CORRUPT && skip_damaged(r, &newest, &has_moved, NULL) == HF_OK && has_moved) {
+        hf_err_reset(err);
+        rc = compact_behind(&job, &newest, res, err);
+    }
     return rc == HF_OK ? HF_OK : hf_err_wrap(err, "compact level %d", level);
 }
 

@@ -134,6 +134,8 @@ struct db {
     /* base lane */
     struct hf_base *base;
     char *sums_path;
+    bool wants_new_chain; /* upkeep found the replica damaged */
+    uint64_t healed_ms;
     bool is_new_chain; /* the image can't continue what the replica holds */
     uint32_t base_pages;
     uint32_t base_next; /* next page to read */

@@ -41,6 +41,11 @@ static enum hf_code prepare_sums(struct db *db, struct hf_err *err)
     HF_TRY(hf_replica_position(db->replica, &db->next_txid, err));
     if (db->next_txid == 0)
         return HF_OK;
+    if (db->wants_new_chain) {
+        db->wants_new_chain = false;
+        db->is_new_chain = true;
+        return HF_OK;
+    }
     enum hf_code rc = hf_sums_catch_up(db->replica, db->meta, db->next_txid, &db->sums_path, err);
     if (rc == HF_OK)
         return HF_OK;

@@ -10,7 +10,11 @@
 #include "replica/db.h"
 #include "replica/sumsync.h"
 
-enum { BIT_RETENTION = 1u, LARGE_BASE = 1 << 20 };
+enum {
+    BIT_RETENTION = 1u,
+    LARGE_BASE = 1 << 20,
+    HEAL_GAP_MS = 3600 * 1000, /* between two full images because of damage */
+};
 
 void db_upkeep_shipped(struct db *db, const struct hf_position *pos)
 {
@@ -78,6 +82,19 @@ static bool has_input(const struct db *db, int level)
     return db->n_inputs[level] >= (level == HF_LEVEL_SNAPSHOT ? 1u : 2u);
 }
 
+/* The replica is damaged or somebody deleted files of it: a full image makes it whole again. */
+static void heal(struct db *db, const struct hf_err *err)
+{
+    uint64_t now = hf_clock_mono_ms();
+    bool is_free = (db->state == DB_LIVE || db->state == DB_COLD) &&
+                   !db_lane_busy(db, LANE_SHIP) && !db_lane_busy(db, LANE_BASE);
+    if (!is_free || (db->healed_ms != 0 && now - db->healed_ms < HEAL_GAP_MS))
+        return;
+    db->healed_ms = now;
+    db->wants_new_chain = true;
+    db_break(db, err->text);
+}
+
 static void upkeep_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
     if (rc != HF_OK)
@@ -89,6 +106,8 @@ static void upkeep_done(struct db *db, enum hf_code rc, struct hf_err *err)
         db->n_done[level] = 0;
     }
     db->doing = 0;
+    if (rc == HF_E_CORRUPT)
+        heal(db, err);
     if (db->due != 0)
         db_upkeep_due(db, 0);
 }

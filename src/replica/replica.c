@@ -333,9 +333,13 @@ enum hf_code hf_replica_form(struct hf_replica *r, enum hf_ltx_form *form, struc
     hf_ltx_list_deinit(&l);
     if (rc != HF_OK)
         return rc;
-    if (newest.max_txid > 0)
-        return form_of(r, &newest, form, err);
     *form = HF_LTX_FORM_BLOCK;
+    if (newest.max_txid == 0)
+        return HF_OK;
+    rc = form_of(r, &newest, form, err);
+    if (rc != HF_E_CORRUPT)
+        return rc;
+    hf_err_reset(err); /* a damaged file may not keep new ones from being written */
     return HF_OK;
 }
 
