@@ -21,8 +21,8 @@ class Kept:
         self.holdfast, self.dir = holdfast, tmp_path
         self.db = db or str(tmp_path / "app.db")
         self.replica = str(tmp_path / "replica")
-        settings = dict({"type": "file", "path": self.replica, "sync-interval": "20ms"}, **where)
-        self.config = replicas.config(str(tmp_path / "life.yml"), {self.db: settings})
+        self.settings = dict({"type": "file", "path": self.replica, "sync-interval": "20ms"}, **where)
+        self.config = replicas.config(str(tmp_path / "life.yml"), {self.db: self.settings})
         self.p = None
         self.n = 0
 
