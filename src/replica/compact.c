@@ -184,8 +184,8 @@ static enum hf_code newest_of_level(struct hf_replica *r, int level, struct hf_l
     return HF_OK;
 }
 
-/* Damaged files that a snapshot covers are left behind: nothing but states between its predecessor and
- * it can still need them. */
+/* Damaged files that a snapshot covers are left behind: nothing but states between its predecessor
+ * and it can still need them. */
 static enum hf_code skip_damaged(struct hf_replica *r, struct hf_ltx_info *newest, bool *has_moved,
                                  struct hf_err *err)
 {

@@ -86,8 +86,8 @@ static bool has_input(const struct db *db, int level)
 static void heal(struct db *db, const struct hf_err *err)
 {
     uint64_t now = hf_clock_mono_ms();
-    bool is_free = (db->state == DB_LIVE || db->state == DB_COLD) &&
-                   !db_lane_busy(db, LANE_SHIP) && !db_lane_busy(db, LANE_BASE);
+    bool is_free = (db->state == DB_LIVE || db->state == DB_COLD) && !db_lane_busy(db, LANE_SHIP) &&
+                   !db_lane_busy(db, LANE_BASE);
     if (!is_free || (db->healed_ms != 0 && now - db->healed_ms < HEAL_GAP_MS))
         return;
     db->healed_ms = now;
