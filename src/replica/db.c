@@ -539,11 +539,14 @@ static bool look(struct db *db, uint64_t now)
 {
     struct hf_look l;
     struct hf_err err = HF_ERR_INIT;
-    bool may_drain = !batch_holds_log(db) && !db->holds_write;
+    /* a checkpoint of ours runs only while a slot is held: SQLite before 3.51.3 can lose pages when
+     * the log is reset under a checkpoint that is beginning */
+    bool may_drain = !batch_holds_log(db) &&
+                     !(db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT);
     size_t before = hf_capture_pending_bytes(db->cap);
     if (db->batch.pages != NULL && before >= DB_HOLD_BYTES)
         return !gave_up(db, true, now);
-    enum hf_code rc = hf_capture_look(db->cap, may_drain || db->holds_write, &l, &err);
+    enum hf_code rc = hf_capture_look(db->cap, may_drain, &l, &err);
     if (rc != HF_OK) {
         look_failed(db, &l, rc, &err, now);
         return db->cap != NULL;

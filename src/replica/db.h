@@ -59,6 +59,7 @@ enum {
     DB_SETTLE_MS = 20,          /* age of a main file's times before they prove anything */
     DB_BEHIND_FRAMES = 3000,    /* the application does not checkpoint: we do */
     DB_CKPT_GAP_MS = 20,        /* ... this long after the last time */
+    DB_CKPT_PASSES = 6,         /* passive ones in a row, each shorter than the one before */
     DB_LONG_LOG_FRAMES = 4000,  /* nor does it ever pause: the rest goes under its write lock */
     DB_WRITE_LOCK_FRAMES = 500, /* ... if it is no longer than this */
     DB_WRITE_HOLD_MS = 20,      /* longest we keep that lock */
@@ -153,6 +154,7 @@ struct db {
     bool holds_write;
     uint64_t write_since_ms;
     uint64_t write_gap_ms;
+    unsigned ckpt_passes; /* in a row */
     struct hf_file_stat cold_stat;
     bool is_cold_try;
 

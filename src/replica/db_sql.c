@@ -49,6 +49,26 @@ void db_sql_closed(struct db *db, enum hf_sql_action action)
 
 /* ---- while following ---- */
 
+/* The writer went on meanwhile. Every pass is shorter than the one before, until what is left is
+ * short enough to go under the write lock. */
+static void follow_up(struct db *db)
+{
+    uint32_t rest = db->log_frames - db->backfill;
+    uint64_t now = hf_clock_mono_ms();
+    bool is_long = hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && rest > 0 &&
+                   db->log_frames > DB_BEHIND_FRAMES;
+    if (!is_long || db_lane_busy(db, LANE_SQL)) {
+        db->ckpt_passes = 0;
+        return;
+    }
+    if (rest <= DB_WRITE_LOCK_FRAMES && now - db->write_since_ms >= db->write_gap_ms) {
+        db->ckpt_passes = 0;
+        db_sql_checkpoint(db, true);
+    } else if (db->ckpt_passes++ < DB_CKPT_PASSES) {
+        db_sql_checkpoint(db, false);
+    }
+}
+
 static void checkpoint_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
     if (rc != HF_OK && rc != HF_E_BUSY)
@@ -68,13 +88,16 @@ static void checkpoint_done(struct db *db, enum hf_code rc, struct hf_err *err)
         if (db->write_gap_ms > DB_WRITE_GAP_MAX_MS)
             db->write_gap_ms = DB_WRITE_GAP_MAX_MS;
     }
-    db->holds_write = false;
+    if (was_held) /* else the step may have begun another one, with the lock */
+        db->holds_write = false;
+    if (db->cap != NULL && db->state == DB_LIVE)
+        follow_up(db);
 }
 
 void db_sql_checkpoint(struct db *db, bool under_write_lock)
 {
     uint64_t now = hf_clock_mono_ms();
-    bool is_idle = db->log_frames - db->backfill <= DB_BEHIND_FRAMES && !under_write_lock;
+    bool is_idle = db->log_frames <= DB_BEHIND_FRAMES;
     if (is_idle && now - db->e->last_sql_ms < SQL_GAP_MS)
         return;
     if (under_write_lock && hf_live_take_write(hf_capture_live(db->cap), NULL) != HF_OK)
