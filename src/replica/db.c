@@ -444,13 +444,19 @@ static bool wants_checkpoint(const struct db *db, uint64_t now)
     return now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS && since >= DB_IDLE_CHECKPOINT_MS;
 }
 
+uint32_t db_lock_limit(const struct db *db)
+{
+    uint32_t share = db->log_frames / 8;
+    return share < DB_WRITE_LOCK_FRAMES ? DB_WRITE_LOCK_FRAMES : share;
+}
+
 /* A writer that never checkpoints and never pauses: passive checkpoints leave a rest that is never
  * empty; it is copied back under the write lock when it is short. */
 static bool wants_write_lock(const struct db *db, uint64_t now)
 {
     return hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && !db_lane_busy(db, LANE_SQL) &&
            !db->holds_write && db->log_frames > DB_LONG_LOG_FRAMES &&
-           db->log_frames > db->backfill && db->log_frames - db->backfill <= DB_WRITE_LOCK_FRAMES &&
+           db->log_frames > db->backfill && db->log_frames - db->backfill <= db_lock_limit(db) &&
            now - db->write_since_ms >= db->write_gap_ms;
 }
 

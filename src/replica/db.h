@@ -61,10 +61,10 @@ enum {
     DB_CKPT_GAP_MS = 20,        /* ... this long after the last time */
     DB_CKPT_PASSES = 6,         /* passive ones in a row, each shorter than the one before */
     DB_LONG_LOG_FRAMES = 4000,  /* nor does it ever pause: the rest goes under its write lock */
-    DB_WRITE_LOCK_FRAMES = 500, /* ... if it is no longer than this */
-    DB_WRITE_HOLD_MS = 20,      /* longest we keep that lock */
+    DB_WRITE_LOCK_FRAMES = 500, /* ... if it is no longer than this, or than 1/8 of the log */
+    DB_WRITE_HOLD_MS = 50,      /* longest we keep that lock */
     DB_WRITE_GAP_MIN_MS = 50,   /* between two such, doubled while it does not help */
-    DB_WRITE_GAP_MAX_MS = 2000,
+    DB_WRITE_GAP_MAX_MS = 400,
     DB_HOLD_BYTES = 8 << 20, /* captured while an upload runs: beyond it the log is left to wait */
     DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
     DB_SHIP_GAP_MS = 100,        /* between early uploads of less */
@@ -252,6 +252,9 @@ void db_open(struct db *db);
 void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db *, struct hf_err *),
                void (*done)(struct db *, enum hf_code, struct hf_err *));
 bool db_lane_busy(const struct db *db, enum db_lane lane);
+
+/* The rest that may be copied back under the write lock, in frames. */
+uint32_t db_lock_limit(const struct db *db);
 
 /* ---- db_ship.c ---- */
 void db_ship_if_due(struct db *db);

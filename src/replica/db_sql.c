@@ -61,7 +61,7 @@ static void follow_up(struct db *db)
         db->ckpt_passes = 0;
         return;
     }
-    if (rest <= DB_WRITE_LOCK_FRAMES && now - db->write_since_ms >= db->write_gap_ms) {
+    if (rest <= db_lock_limit(db) && now - db->write_since_ms >= db->write_gap_ms) {
         db->ckpt_passes = 0;
         db_sql_checkpoint(db, true);
     } else if (db->ckpt_passes++ < DB_CKPT_PASSES) {
