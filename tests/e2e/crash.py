@@ -7,6 +7,8 @@ run for a moment, kills somebody, and checks:
                  sound, a committed state, and not behind what a writer saw acknowledged
   both killed    before that, the replica is restored as it stood: a committed state, at the newest
                  TXID that any file in it names, not behind what a restore before the kill gave
+  standby        every second story has a copy that follows (restore -f), is killed now and then, shows
+                 committed states only, and is the source once all is quiet
 
 As a program: crash.py --rounds N --seed S [--jobs J]; one seed makes the same choices again (not the
 same timing). It exits 1 and prints the seed of a story that fails; --keep leaves its files.
@@ -19,6 +21,7 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
@@ -41,6 +44,8 @@ class Story:
         self.group = procs.Group(directory)
         self.holdfast = procs.Program(binary, self.group)
         self.writers, self.us, self.log = [], None, []
+        self.has_standby = self.rng.random() < 0.5
+        self.standby, self.follower = os.path.join(directory, "standby.db"), None
         mixer.create(self.db, self.rng)
         self.write_config()
 
@@ -101,6 +106,33 @@ class Story:
         m = re.search(r'"txid": *"([0-9a-f]{16})"', r.out)
         return out, int(m.group(1), 16) if m else 0
 
+    def look_at_standby(self):
+        """A reader beside the follower: a committed state, or nothing yet."""
+        try:
+            return mixer.check(self.standby)
+        except sqlite3.OperationalError as e:
+            if "unable to open" in str(e) or "no such table" in str(e) or "locked" in str(e):
+                return -1
+            raise
+
+    def disturb_standby(self):
+        if not self.has_standby or not replicas.top_txid(self.replica):
+            return
+        if self.follower is None:
+            self.follower = self.holdfast.start("restore", "-f", "-follow-interval", "100ms", "-o",
+                                                self.standby, replicas.url(self.replica))
+            return
+        self.look_at_standby()
+        if self.rng.random() < 0.4:
+            assert self.follower.alive, "the follower ended: " + self.follower.text()
+            self.follower.kill()
+            self.follower = None
+
+    def settle_standby(self, seq):
+        if self.has_standby and self.follower is not None:
+            procs.wait_until(lambda: self.look_at_standby() == seq, why=lambda: "standby at %d: %s" % (
+                self.look_at_standby(), self.follower.text()))
+
     def as_it_stands(self, floor):
         """The replica right after both were killed."""
         top = replicas.top_txid(self.replica)
@@ -128,6 +160,7 @@ class Story:
         self.start_writers()
         time.sleep(r.choice((0.02, 0.1, 0.1, 0.3)) + r.random() * r.choice((0.05, 0.4)))
         self.note(kind)
+        self.disturb_standby()
         if kind == "writer":
             self.stop_writers(signal.SIGKILL)
         elif kind == "both":
@@ -168,6 +201,7 @@ class Story:
         seq = mixer.check(out)
         assert seq >= self.acked, "restored %d, acknowledged %d" % (seq, self.acked)
         self.note("settled at %d, TXID %x" % (seq, replicas.top_txid(self.replica)))
+        self.settle_standby(seq)
         if self.litestream and self.rng.random() < 0.1:
             self.ask_litestream()
 

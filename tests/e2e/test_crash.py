@@ -11,8 +11,8 @@ from conftest import find_holdfast, find_litestream
 
 @pytest.mark.timeout(4 * 3600)
 def test_killed_at_random(rounds, seed):
-    failed, done = crash.run(find_holdfast(), seed, rounds(160, 4000), jobs=2,
-                             litestream=find_litestream(), seconds=rounds(75, 0))
+    failed, done = crash.run(find_holdfast(), seed, rounds(200, 4000), jobs=2,
+                             litestream=find_litestream(), seconds=rounds(80, 0))
     print("%d rounds, seed %d" % (done, seed))
     assert not failed, "\n\n".join(failed)
     assert done >= 40

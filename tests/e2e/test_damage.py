@@ -220,7 +220,7 @@ def test_two_on_one_path(kept, tmp_path):
     for _ in range(4):
         dbtool.commit(k.db, 1)
         dbtool.commit(other, 1)
-        time.sleep(0.2)
+        time.sleep(0.1)
     procs.wait_until(lambda: "another writer" in k.p.text() + p.text(), why=k.p.text)
     p.stop()
     out = k.restore()

@@ -143,11 +143,11 @@ def test_follows(who, litestream, holdfast, make_db, writer, tmp_path):
     for part in range(2):
         f = holdfast.start("restore", "-f", "-follow-interval", "100ms", "-o", copy,
                            replicas.url(replica))
-        writer(db, rate=100, seconds=1.5, seed=part, vacuum_every=40).wait()
+        writer(db, rate=100, seconds=1, seed=part, vacuum_every=40).wait()
         procs.wait_until(caught_up, every=0.1, why=lambda: f.text() + p.text())
         assert f.stop() == 0, f.text()
         assert dbtool.integrity(copy) == "ok"
-        writer(db, rate=50, seconds=2.5, seed=part + 10).wait()
+        writer(db, rate=50, seconds=1.5, seed=part + 10).wait()
     assert p.stop() == 0
 
 
@@ -208,7 +208,7 @@ def test_back_and_forth(litestream, holdfast, make_db, writer, tmp_path):
     db, replica = make_db(rows=100), str(tmp_path / "replica")
     c = conf(tmp_path, db, replica)
     for turn, program in enumerate((holdfast, litestream, holdfast, litestream)):
-        w = writer(db, rate=100, seconds=2.5, seed=turn)
+        w = writer(db, rate=100, seconds=1.5, seed=turn)
         top = replicas.top_txid(replica)
         p = program.start("replicate", "-config", c)
         procs.wait_until(lambda t=top: replicas.top_txid(replica) > t, why=p.text)
