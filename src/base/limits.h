@@ -15,7 +15,7 @@ enum {
     HF_LIMIT_LEVELS = 10, /* LTX levels 0 to 9; 9 holds snapshots */
     HF_LEVEL_SNAPSHOT = 9,
     HF_LIMIT_PENDING_BYTES = 1 << 20, /* captured pages of one database that make it ship early */
-    HF_LIMIT_BATCH_BYTES = 24 << 20,  /* captured pages of one database held in memory at most: one
+    HF_LIMIT_BATCH_BYTES = 36 << 20,  /* captured pages of one database held in memory at most: one
                                          large transaction that must not hold up its log */
     HF_LIMIT_PENDING_ALL = 24 << 20,  /* the same over all databases: the RSS target is 64 MB */
     HF_LIMIT_SPILL_INDEX = 1 << 20,   /* page-index bytes an encoder keeps before it uses a file */

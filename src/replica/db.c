@@ -502,13 +502,15 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
     db->torn_since_ms = 0;
     db->log_frames = look->log_frames;
     db->backfill = look->backfill;
+    /* the end of a running checkpoint must not be missed; but one that died leaves its traces */
+    bool is_ending = look->is_waiting_drain && now - db->last_event_ms < DB_CKPT_EVENT_MS &&
+                     hf_live_is_checkpointing(hf_capture_live(db->cap));
+    bool is_recent = now - db->last_new_ms <= (db->is_hot ? DB_HOT_MS : DB_WARM_MS);
     if (look->has_new) {
-        set_hot(db, now - db->last_new_ms <= DB_HOT_MS);
         db->last_new_ms = now;
         db->cold_after_ms = cold_after(db);
-    } else if (now - db->last_new_ms > DB_HOT_MS) {
-        set_hot(db, false);
     }
+    set_hot(db, is_ending || is_recent);
     bool is_behind = look->is_waiting_drain && (look->log_frames >= 900 || look->backfill > 0);
     plan_relook(db, now, is_behind || (!look->has_new && now - db->last_event_ms < 20));
 }
@@ -540,6 +542,15 @@ static bool batch_holds_log(const struct db *db)
            (db->run.pages != NULL && db->run_has_refs);
 }
 
+/* While an upload runs, what is captured beside it is limited: the log holds the rest. */
+static bool must_hold(const struct db *db, size_t pending)
+{
+    if (db->batch.pages == NULL)
+        return false;
+    return pending >= DB_HOLD_BYTES ||
+           db->batch_bytes + pending + hf_capture_ahead_bytes(db->cap) > DB_MEMORY_BYTES;
+}
+
 /* One look; false if the database is no longer being followed. */
 static bool look(struct db *db, uint64_t now)
 {
@@ -550,7 +561,7 @@ static bool look(struct db *db, uint64_t now)
     bool may_drain = !batch_holds_log(db) &&
                      !(db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT);
     size_t before = hf_capture_pending_bytes(db->cap);
-    if (db->batch.pages != NULL && before >= DB_HOLD_BYTES)
+    if (must_hold(db, before))
         return !gave_up(db, true, now);
     enum hf_code rc = hf_capture_look(db->cap, may_drain, &l, &err);
     if (rc != HF_OK) {

@@ -65,13 +65,16 @@ enum {
     DB_WRITE_HOLD_MS = 50,      /* longest we keep that lock */
     DB_WRITE_GAP_MIN_MS = 50,   /* between two such, doubled while it does not help */
     DB_WRITE_GAP_MAX_MS = 400,
+    DB_MEMORY_BYTES = 40 << 20, /* pages of one database in memory: uploading and captured */
     DB_HOLD_BYTES = 8 << 20, /* captured while an upload runs: beyond it the log is left to wait */
     DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
-    DB_SHIP_GAP_MS = 100,        /* between early uploads of less */
+    DB_SHIP_GAP_MS = 200,        /* between early uploads of less */
+    DB_CKPT_EVENT_MS = 500,      /* a checkpoint without a write for so long has died */
     DB_AWAIT_MS = 200, /* fast polling for the end of an application's checkpoint, at most */
     DB_SPIN_US = 1000, /* ... on the spot for a short one */
     DB_LOOKS = 8,      /* looks in a row when it has ended */
-    DB_HOT_MS = 60,    /* no news for this long: no longer polled */
+    DB_WARM_MS = 4,    /* commits this close together: polled */
+    DB_HOT_MS = 30,    /* no news for this long: no longer polled */
 };
 
 struct db;

@@ -515,6 +515,16 @@ struct hf_live *hf_capture_live(struct hf_capture *c)
     return c->live;
 }
 
+uint64_t hf_capture_ahead_bytes(const struct hf_capture *c)
+{
+    struct hf_walindex h;
+    uint32_t backfill = 0;
+    if (hf_live_index(c->live, &h, &backfill) != HF_WALINDEX_OK)
+        return 0;
+    uint32_t done = same_salt(h.salt, c->pos.salt) ? c->pos.frame : 0;
+    return h.max_frame > done ? (uint64_t)(h.max_frame - done) * c->page_size : 0;
+}
+
 size_t hf_capture_pending_bytes(const struct hf_capture *c)
 {
     return hf_pageset_bytes(c->batch.pages);

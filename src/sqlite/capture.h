@@ -101,6 +101,9 @@ struct hf_batch *hf_capture_batch(struct hf_capture *c);
 
 enum hf_capture_state hf_capture_state(const struct hf_capture *c);
 struct hf_live *hf_capture_live(struct hf_capture *c);
+/* Bytes of frames that are committed and not captured yet; 0 also while the index is being changed.
+ */
+uint64_t hf_capture_ahead_bytes(const struct hf_capture *c);
 /* Bytes of page images waiting to be taken. */
 size_t hf_capture_pending_bytes(const struct hf_capture *c);
 uint32_t hf_capture_commit(const struct hf_capture *c);
