@@ -90,7 +90,8 @@ def cut_log(wal, shm):
         one, two = f.read(48), f.read(48)
     size, frames = (int.from_bytes(one[a:b], sys.byteorder) for a, b in ((14, 16), (16, 20)))
     with open(wal, "r+b") as f:
-        if len(two) == 48 and one == two and one[12] and one[32:40] == f.read(24)[16:]:
+        is_its_log = frames == 0 or one[32:40] == f.read(24)[16:]
+        if len(two) == 48 and one == two and one[12] and is_its_log:
             f.truncate(32 + frames * (24 + (65536 if size == 1 else size)))
 
 
