@@ -129,8 +129,20 @@ static uint64_t next_delay(uint64_t delay)
     return delay > DB_RETRY_MAX_MS ? DB_RETRY_MAX_MS : delay;
 }
 
+static void set_hot(struct db *db, bool is_hot)
+{
+    if (db->is_hot == is_hot)
+        return;
+    db->is_hot = is_hot;
+    if (is_hot)
+        db->e->n_hot++;
+    else
+        db->e->n_hot--;
+}
+
 static void let_go(struct db *db)
 {
+    set_hot(db, false);
     db_base_drop(db);
     if (db->cap == NULL)
         return;
@@ -407,17 +419,6 @@ void db_break(struct db *db, const char *why)
 
 /* ---- following ---- */
 
-static void set_hot(struct db *db, bool is_hot)
-{
-    if (db->is_hot == is_hot)
-        return;
-    db->is_hot = is_hot;
-    if (is_hot)
-        db->e->n_hot++;
-    else
-        db->e->n_hot--;
-}
-
 /* When frames are there but not yet copied back, or the event came before the header: look again
  * soon, then ever later. */
 static void plan_relook(struct db *db, uint64_t now, bool is_needed)
@@ -440,7 +441,8 @@ static bool wants_checkpoint(const struct db *db, uint64_t now)
     if (behind == 0 || db_lane_busy(db, LANE_SQL) || db->holds_write)
         return false;
     if (behind > DB_BEHIND_FRAMES)
-        return since >= DB_CKPT_GAP_MS;
+        return since >= DB_CKPT_GAP_MS && now - db->behind_since_ms >= DB_BEHIND_MS &&
+               !hf_live_is_checkpointing(hf_capture_live(db->cap));
     return now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS && since >= DB_IDLE_CHECKPOINT_MS;
 }
 
@@ -500,6 +502,8 @@ static bool gave_up(struct db *db, bool is_full, uint64_t now)
 static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
 {
     db->torn_since_ms = 0;
+    if (look->log_frames - look->backfill <= DB_BEHIND_FRAMES || look->backfill != db->backfill)
+        db->behind_since_ms = now; /* the application checkpoints itself */
     db->log_frames = look->log_frames;
     db->backfill = look->backfill;
     /* the end of a running checkpoint must not be missed; but one that died leaves its traces */

@@ -58,6 +58,7 @@ enum {
     DB_RETRY_MAX_MS = 30000,
     DB_SETTLE_MS = 20,          /* age of a main file's times before they prove anything */
     DB_BEHIND_FRAMES = 3000,    /* the application does not checkpoint: we do */
+    DB_BEHIND_MS = 50,          /* ... for so long, and no checkpoint of its own runs */
     DB_CKPT_GAP_MS = 20,        /* ... this long after the last time */
     DB_CKPT_PASSES = 6,         /* passive ones in a row, each shorter than the one before */
     DB_LONG_LOG_FRAMES = 4000,  /* nor does it ever pause: the rest goes under its write lock */
@@ -180,6 +181,7 @@ struct db {
     uint64_t last_new_ms;
     uint64_t last_event_ms;
     uint64_t last_ckpt_ms;
+    uint64_t behind_since_ms;
     uint64_t full_since_ms;
     uint64_t torn_since_ms;
     uint64_t cold_after_ms;
