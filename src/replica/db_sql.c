@@ -137,6 +137,35 @@ static void cool_done(struct db *db, enum hf_code rc, struct hf_err *err)
     }
 }
 
+static void nothing_done(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    (void)rc;
+    (void)err;
+    db_step(db);
+}
+
+/* The child has it open now: we let go, and the child closes as the last one, unless something moved
+ * meanwhile. */
+static void hold_done(struct db *db, enum hf_code rc, struct hf_err *err)
+{
+    (void)err;
+    bool is_rest = rc == HF_OK && db->state == DB_LIVE && db->cap != NULL &&
+                   hf_capture_state(db->cap) == HF_CAPTURE_DRAINED &&
+                   hf_capture_batch(db->cap)->commit == 0 && db->batch.pages == NULL &&
+                   db->pos.txid == db->txid;
+    db->sql_action = HF_SQL_LET_GO;
+    if (!is_rest) {
+        db_submit(db, LANE_SQL, sql_work, nothing_done);
+        return;
+    }
+    db->pos.pos = hf_capture_pos(db->cap);
+    db->e->pending_bytes -= hf_capture_pending_bytes(db->cap);
+    hf_capture_free(db->cap);
+    db->cap = NULL;
+    db_set_state(db, DB_SQL);
+    db_submit(db, LANE_SQL, sql_work, cool_done);
+}
+
 void db_sql_cool_down(struct db *db)
 {
     uint64_t now = hf_clock_mono_ms();
@@ -148,11 +177,6 @@ void db_sql_cool_down(struct db *db)
         db->pos.txid != db->txid || db->txid == 0 || hf_live_inode(live) != db->cold_stat.inode)
         return;
     db->e->last_sql_ms = now;
-    db->pos.pos = hf_capture_pos(db->cap);
-    db->e->pending_bytes -= hf_capture_pending_bytes(db->cap);
-    hf_capture_free(db->cap);
-    db->cap = NULL;
-    db->sql_action = HF_SQL_TOUCH;
-    db_set_state(db, DB_SQL);
-    db_submit(db, LANE_SQL, sql_work, cool_done);
+    db->sql_action = HF_SQL_HOLD;
+    db_submit(db, LANE_SQL, sql_work, hold_done);
 }

@@ -99,11 +99,17 @@ static void checkpoint(sqlite3 *db, struct answer *a)
     a->result.ckpt_frames = cols[2];
 }
 
-static void serve_one(const struct request *q, struct answer *a)
+static void serve_one(const struct request *q, struct answer *a, sqlite3 **held)
 {
     sqlite3 *db = NULL;
     memset(a, 0, sizeof(*a));
     a->result = (struct hf_sql_result){-1, -1};
+    if (q->action == HF_SQL_HOLD || q->action == HF_SQL_LET_GO) {
+        sqlite3_close(*held);
+        *held = NULL;
+    }
+    if (q->action == HF_SQL_LET_GO)
+        return;
     int rc = sqlite3_open_v2(q->path, &db, SQLITE_OPEN_READWRITE, NULL);
     if (rc != SQLITE_OK) {
         fail(a, db, rc, "open");
@@ -121,6 +127,10 @@ static void serve_one(const struct request *q, struct answer *a)
         convert(db, a);
     else if (q->action == HF_SQL_CHECKPOINT)
         checkpoint(db, a);
+    else if (q->action == HF_SQL_HOLD) {
+        *held = db;
+        return;
+    }
     sqlite3_close(db);
 }
 
@@ -144,15 +154,17 @@ int hf_sqlproc_serve(int fd)
 {
     static struct request q;
     static struct answer a;
+    sqlite3 *held = NULL;
     signal(SIGINT, SIG_IGN); /* a terminal's ^C is the parent's to handle */
     signal(SIGTERM, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     while (transfer(fd, &q, sizeof(q), true)) {
         q.path[sizeof(q.path) - 1] = '\0';
-        serve_one(&q, &a);
+        serve_one(&q, &a, &held);
         if (!transfer(fd, &a, sizeof(a), false))
             break;
     }
+    sqlite3_close(held);
     return 0;
 }
 
