@@ -144,8 +144,8 @@ static void nothing_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db_step(db);
 }
 
-/* The child has it open now: we let go, and the child closes as the last one, unless something moved
- * meanwhile. */
+/* The child has it open now: we let go, and the child closes as the last one, unless something
+ * moved meanwhile. */
 static void hold_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
     (void)err;

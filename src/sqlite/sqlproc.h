@@ -30,9 +30,9 @@ enum hf_sql_action {
     /* PRAGMA wal_checkpoint(PASSIVE) after reading a row. Only while the caller holds a read slot.
      */
     HF_SQL_CHECKPOINT,
-    /* As HF_SQL_TOUCH, but stays open until HF_SQL_LET_GO, or another HF_SQL_HOLD, closes it. Asked for
-     * while the caller still holds the database: nobody then runs recovery, so a log that is copied
-     * back already stays so, and the close leaves the main file as it is. */
+    /* As HF_SQL_TOUCH, but stays open until HF_SQL_LET_GO, or another HF_SQL_HOLD, closes it. Asked
+     * for while the caller still holds the database: nobody then runs recovery, so a log that is
+     * copied back already stays so, and the close leaves the main file as it is. */
     HF_SQL_HOLD,
     HF_SQL_LET_GO,
 };
