@@ -511,6 +511,42 @@ def test_program_under_exec(holdfast, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
+def test_goes_cold_and_wakes(kept, held):
+    """At rest it holds nothing; what is committed then is shipped at once, however it is written."""
+    k = kept()
+    dbtool.create(k.db, rows=200)
+    k.start().shipped()
+    dbtool.commit(k.db, 2)
+    k.same_soon()
+    for how in ("closed", "held", "replaced", "killed"):
+        def is_cold():
+            return not [n for n in os.listdir("/proc/%d/fd" % k.p.pid)
+                        if os.path.realpath("/proc/%d/fd/%s" % (k.p.pid, n)).startswith(k.db)]
+        procs.wait_until(is_cold, timeout=40, every=0.5, why=k.p.text)
+        assert not k.said("msg=rebase") or how in ("replaced", "killed"), k.p.text()
+        assert not os.path.exists(k.db + "-wal") or how == "replaced"
+        if how == "closed":
+            dbtool.commit(k.db, 1)
+        elif how == "held":
+            h = held(k.db)
+            h.do("INSERT INTO item(n, body) VALUES(7, 'held')")
+            k.same_soon()
+            h.do("INSERT INTO item(n, body) VALUES(8, 'held')")
+            k.same_soon()
+            h.close()
+        elif how == "replaced":
+            replicas.remove_db(k.db)
+            dbtool.create(k.db, rows=30)
+        else:
+            k.p.kill()
+            dbtool.commit(k.db, 1)
+            k.start()
+        k.same_soon()
+    k.stop().same()
+
+
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_across_one_gibibyte(kept, litestream):
     """The lock page, number 16385 at 64 KiB: never shipped, zeros in the copy."""
