@@ -37,8 +37,9 @@ def total(c):
 
 def check(path):
     """The number of the committed state that path holds. Fails if it is none."""
-    c = sqlite3.connect("file:%s?mode=ro" % path, uri=True, timeout=5)
+    c = sqlite3.connect("file:%s?mode=ro" % path, uri=True, timeout=5, isolation_level=None)
     try:
+        c.execute("BEGIN")  # one state, also where a follower applies meanwhile
         ok = c.execute("PRAGMA integrity_check").fetchone()[0]
         assert ok == "ok", "%s: integrity_check: %s" % (path, ok)
         row = c.execute("SELECT seq, sum FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
