@@ -515,6 +515,8 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
         db->cold_after_ms = cold_after(db);
     }
     set_hot(db, is_ending || is_recent);
+    if (look->log_frames == 0 && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING)
+        db_wake_at(db, now + DB_EMPTY_MS + 1);
     bool is_behind = look->is_waiting_drain && (look->log_frames >= 900 || look->backfill > 0);
     plan_relook(db, now, is_behind || (!look->has_new && now - db->last_event_ms < 20));
 }
@@ -555,19 +557,26 @@ static bool must_hold(const struct db *db, size_t pending)
            db->batch_bytes + pending + hf_capture_ahead_bytes(db->cap) > DB_MEMORY_BYTES;
 }
 
+/* A checkpoint of ours runs only while a slot is held: SQLite before 3.51.3 can lose pages when the
+ * log is reset under a checkpoint that is beginning. */
+static enum hf_drain may_let_go(const struct db *db, uint64_t now)
+{
+    bool is_ours = db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT;
+    if (batch_holds_log(db) || is_ours)
+        return HF_DRAIN_NO;
+    return now - db->last_event_ms < DB_EMPTY_MS ? HF_DRAIN_USED : HF_DRAIN_ANY;
+}
+
 /* One look; false if the database is no longer being followed. */
 static bool look(struct db *db, uint64_t now)
 {
     struct hf_look l;
     struct hf_err err = HF_ERR_INIT;
-    /* a checkpoint of ours runs only while a slot is held: SQLite before 3.51.3 can lose pages when
-     * the log is reset under a checkpoint that is beginning */
-    bool may_drain = !batch_holds_log(db) &&
-                     !(db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT);
+    enum hf_drain drain = may_let_go(db, now);
     size_t before = hf_capture_pending_bytes(db->cap);
     if (must_hold(db, before))
         return !gave_up(db, true, now);
-    enum hf_code rc = hf_capture_look(db->cap, may_drain, &l, &err);
+    enum hf_code rc = hf_capture_look(db->cap, drain, &l, &err);
     if (rc != HF_OK) {
         look_failed(db, &l, rc, &err, now);
         return db->cap != NULL;

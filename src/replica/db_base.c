@@ -207,14 +207,14 @@ static enum hf_code read_small(struct db *db, uint32_t pages, struct hf_err *err
     uint32_t page_size = hf_live_page_size(live);
     struct hf_batch *b = hf_capture_batch(db->cap);
     struct hf_look l;
-    HF_TRY(hf_capture_look(db->cap, false, &l, err));
+    HF_TRY(hf_capture_look(db->cap, HF_DRAIN_NO, &l, err));
     size_t len = (size_t)pages * page_size;
     HF_AUTO_FREE uint8_t *data = hf_malloc(len + 1);
     if (len > 0)
         HF_TRY(hf_live_read_main(live, data, len, 0, err));
     HF_TRY(keep_differing(db, b->pages, page_size, pages, data, err));
     /* what was committed while we read is newer than what we read */
-    HF_TRY(hf_capture_look(db->cap, false, &l, err));
+    HF_TRY(hf_capture_look(db->cap, HF_DRAIN_NO, &l, err));
     if (hf_pageset_count(b->pages) > 0 || db->txid == 0 || db->is_new_chain ||
         hf_capture_commit(db->cap) != pages) {
         b->commit = hf_capture_commit(db->cap);

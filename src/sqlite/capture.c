@@ -334,9 +334,9 @@ static enum hf_code leave_drained(struct hf_capture *c, struct hf_walindex *h, u
 
 /* Salts of a log nobody wrote to yet: nothing to capture, and it continues us. */
 static enum hf_code adopt_empty_log(struct hf_capture *c, const struct hf_walindex *h,
-                                    struct hf_err *err)
+                                    bool was_drained, struct hf_err *err)
 {
-    if (c->state == HF_CAPTURE_FOLLOWING && c->pos.frame != 0)
+    if (!was_drained && c->pos.frame != 0)
         return hf_err_set(err, HF_E_CONFLICT, "the log of %s was emptied although it was held",
                           hf_live_path(c->live));
     memcpy(c->pos.salt, h->salt, sizeof(h->salt));
@@ -387,10 +387,11 @@ static bool is_batch_full(const struct hf_capture *c)
 static enum hf_code catch_up(struct hf_capture *c, struct hf_walindex *h, uint32_t *backfill,
                              struct hf_look *look, struct hf_err *err)
 {
-    if (c->state == HF_CAPTURE_DRAINED && h->max_frame > 0)
+    bool was_drained = c->state == HF_CAPTURE_DRAINED;
+    if (was_drained)
         HF_TRY(leave_drained(c, h, backfill, err));
     if (h->max_frame == 0)
-        return adopt_empty_log(c, h, err);
+        return adopt_empty_log(c, h, was_drained, err);
     if (is_same(c, h))
         return HF_OK;
     HF_TRY(follow(c, h, err));
@@ -399,7 +400,12 @@ static enum hf_code catch_up(struct hf_capture *c, struct hf_walindex *h, uint32
     return HF_OK;
 }
 
-enum hf_code hf_capture_look(struct hf_capture *c, bool may_drain, struct hf_look *look,
+static bool may_drain(enum hf_drain drain, uint32_t frames)
+{
+    return drain == HF_DRAIN_ANY || (drain == HF_DRAIN_USED && frames > 0);
+}
+
+enum hf_code hf_capture_look(struct hf_capture *c, enum hf_drain drain, struct hf_look *look,
                              struct hf_err *err)
 {
     hf_assert_magic(c, CAPTURE_MAGIC);
@@ -427,8 +433,8 @@ enum hf_code hf_capture_look(struct hf_capture *c, bool may_drain, struct hf_loo
     look->log_frames = h.max_frame;
     look->backfill = backfill;
     bool is_captured = is_same(c, &h);
-    if (c->state == HF_CAPTURE_FOLLOWING && is_captured && backfill == h.max_frame && may_drain &&
-        !hf_pageset_has_refs(c->batch.pages))
+    if (c->state == HF_CAPTURE_FOLLOWING && is_captured && backfill == h.max_frame &&
+        may_drain(drain, h.max_frame) && !hf_pageset_has_refs(c->batch.pages))
         try_drain(c, &h);
     look->is_waiting_drain = c->state == HF_CAPTURE_FOLLOWING && is_captured;
     return HF_OK;

@@ -56,6 +56,15 @@ struct hf_capture;
 
 enum hf_capture_state { HF_CAPTURE_FOLLOWING, HF_CAPTURE_DRAINED };
 
+/* Whether a look may let go of the log when everything in it was copied back. A log that was just
+ * restarted is empty until its first transaction commits; whoever rests on slot 0 then keeps that
+ * transaction's own checkpoint from running, so an empty log is held while it is being written. */
+enum hf_drain {
+    HF_DRAIN_NO,   /* a reference into the log is still needed, or a checkpoint of ours runs */
+    HF_DRAIN_ANY,  /* also an empty one: nobody is writing */
+    HF_DRAIN_USED, /* only one that has frames */
+};
+
 /* What a look found. */
 struct hf_look {
     bool has_new;          /* frames were captured */
@@ -86,10 +95,10 @@ void hf_capture_free(struct hf_capture *c);
 
 /* Reads what is new and moves between following and drained. HF_E_BUSY: locks or the index are
  * being changed: look again in a moment. HF_E_CONFLICT: continuity was lost (a bug or somebody
- * broke the locks): free it and make a new base. may_drain false: a reference into the log is still
+ * broke the locks): free it and make a new base. drain: see there.
  * needed. */
-HF_MUST enum hf_code hf_capture_look(struct hf_capture *c, bool may_drain, struct hf_look *look,
-                                     struct hf_err *err);
+HF_MUST enum hf_code hf_capture_look(struct hf_capture *c, enum hf_drain drain,
+                                     struct hf_look *look, struct hf_err *err);
 
 /* Adds the pages that a growing database never wrote to the log (free leaf pages), so that the
  * batch is complete, and hands it over; the caller deinits it. HF_E_NOT_FOUND if nothing was

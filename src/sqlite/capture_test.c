@@ -106,7 +106,7 @@ static struct hf_look look(struct rig *r)
     struct hf_err err = HF_ERR_INIT;
     enum hf_code rc = HF_E_BUSY;
     for (int i = 0; i < 1000 && rc == HF_E_BUSY; i++) {
-        rc = hf_capture_look(r->c, true, &l, &err);
+        rc = hf_capture_look(r->c, HF_DRAIN_ANY, &l, &err);
         if (rc == HF_E_BUSY)
             hf_clock_sleep_us(100);
     }
