@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev bench: holdfast beside Litestream 0.5.17, run after run on one machine, held to the promises.
 
-  report.py [--quick | --full] [--only RUN,...] [--rounds N] [--save FILE.json] [--write FILE.md]
+  report.py [--quick | --full] [--only RUN,...] [--ours RUN,...] [--rounds N] [--save FILE.json] [--write FILE.md]
   report.py --from FILE.json [--write FILE.md]      the table again, without measuring
 
 Every figure comes from the same run of both tools, one after the other. Nothing is left out: a
@@ -19,7 +19,7 @@ import plan
 TOOLS = ("litestream05", "holdfast")
 
 
-def measure(size, only, rounds):
+def measure(size, only, rounds, ours_only=()):
     out = {"size": size, "runs": {}}
     for name in plan.RUNS:
         if only and name not in only:
@@ -27,6 +27,8 @@ def measure(size, only, rounds):
         both = out["runs"][name] = {t: [] for t in TOOLS}
         for i in range(rounds):
             for tool in TOOLS:
+                if name in ours_only and tool != "holdfast":
+                    continue
                 t = time.monotonic()
                 both[tool].append(plan.execute(name, tool, size))
                 print("bench: %s %s, %d s" % (name, tool, time.monotonic() - t), file=sys.stderr, flush=True)
@@ -63,6 +65,7 @@ def main():
     ap.add_argument("--quick", action="store_true", help="small sizes, minutes")
     ap.add_argument("--full", action="store_true", help="the sizes the figures are promised for")
     ap.add_argument("--only", help="runs: " + ",".join(plan.RUNS))
+    ap.add_argument("--ours", default="", help="runs to make with holdfast alone: their promises need no ratio")
     ap.add_argument("--rounds", type=int, default=1)
     ap.add_argument("--save", help="all raw results")
     ap.add_argument("--write", help="the table")
@@ -73,7 +76,8 @@ def main():
         with open(a.source) as f:
             data = json.load(f)
     else:
-        data = measure("quick" if a.quick else "issue" if a.full else "standard", a.only and a.only.split(","), a.rounds)
+        data = measure("quick" if a.quick else "issue" if a.full else "standard", a.only and a.only.split(","), a.rounds,
+                       a.ours.split(","))
         save = a.save or os.path.join(os.path.dirname(plan.HERE), ".cache", "bench", "report.json")
         os.makedirs(os.path.dirname(os.path.abspath(save)), exist_ok=True)
         with open(save, "w") as f:

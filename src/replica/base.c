@@ -30,6 +30,7 @@ struct hf_base {
     uint32_t page_size;
     uint32_t pages;
     uint64_t kept;
+    unsigned n_files;           /* made so far: their names */
     struct hf_ltx_encoder *enc; /* of pieces[0] */
     struct hf_ltx_header head;  /* of pieces[0] */
     struct piece *pieces[HF_BASE_RUNS_MAX + 1];
@@ -83,11 +84,10 @@ static void piece_free(struct piece *p)
     hf_free(p);
 }
 
-static enum hf_code piece_new(const struct hf_base *b, uint64_t txid, struct piece **out,
-                              struct hf_err *err)
+static enum hf_code piece_new(struct hf_base *b, struct piece **out, struct hf_err *err)
 {
     struct piece *p = hf_calloc(1, sizeof(*p));
-    p->path = hf_asprintf("%s/base-%llu.tmp", b->dir, (unsigned long long)txid);
+    p->path = hf_asprintf("%s/base-%u.tmp", b->dir, ++b->n_files);
     p->file = (struct hf_file)HF_FILE_CLOSED;
     enum hf_code rc = hf_file_open(p->path, HF_FILE_TRUNCATE, 0600, &p->file, err);
     if (rc != HF_OK) {
@@ -153,7 +153,7 @@ enum hf_code hf_base_new(const char *dir, uint32_t page_size, uint32_t pages, co
     uint64_t first = sums_path == NULL ? 1 : 2;
     b->head = piece_header(b, first, pages);
     b->next_txid = first + 1;
-    enum hf_code rc = piece_new(b, first, &b->pieces[0], err);
+    enum hf_code rc = piece_new(b, &b->pieces[0], err);
     if (rc == HF_OK) {
         b->n_pieces = 1;
         struct hf_sink sink = {piece_write, b->pieces[0]};
@@ -262,7 +262,7 @@ static enum hf_code fold_runs(struct hf_base *b, uint32_t commit, struct hf_err 
     struct hf_ltx_encoder *e = NULL;
     struct hf_ltx_header h = piece_header(b, b->txids[b->n_pieces - 1], commit);
     h.min_txid = b->head.max_txid + 1;
-    HF_TRY(piece_new(b, b->next_txid, &p, err));
+    HF_TRY(piece_new(b, &p, err));
     struct hf_sink sink = {piece_write, p};
     enum hf_code rc = hf_ltx_encoder_new(&h, HF_LTX_FORM_BLOCK, sink, b->dir, &e, err);
     if (rc == HF_OK)
@@ -292,7 +292,7 @@ enum hf_code hf_base_run(struct hf_base *b, struct hf_batch *batch, struct hf_er
     if (b->n_pieces > HF_BASE_RUNS_MAX)
         HF_TRY(fold_runs(b, batch->commit, err));
     uint64_t txid = b->next_txid;
-    HF_TRY(piece_new(b, txid, &p, err));
+    HF_TRY(piece_new(b, &p, err));
     hf_pageset_sort(batch->pages);
     enum hf_code rc = encode_run(b, batch, p, txid, err);
     if (rc != HF_OK) {

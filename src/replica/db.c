@@ -512,10 +512,11 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
     bool is_recent = now - db->last_new_ms <= (db->is_hot ? DB_HOT_MS : DB_WARM_MS);
     if (look->has_new) {
         db->last_new_ms = now;
+        db->hold_until_ms = 0;
         db->cold_after_ms = cold_after(db);
     }
     set_hot(db, is_ending || is_recent);
-    if (look->log_frames == 0 && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING)
+    if (look->log_frames == look->backfill && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING)
         db_wake_at(db, now + DB_EMPTY_MS + 1);
     bool is_behind = look->is_waiting_drain && (look->log_frames >= 900 || look->backfill > 0);
     plan_relook(db, now, is_behind || (!look->has_new && now - db->last_event_ms < 20));
@@ -559,10 +560,16 @@ static bool must_hold(const struct db *db, size_t pending)
 
 /* A checkpoint of ours runs only while a slot is held: SQLite before 3.51.3 can lose pages when the
  * log is reset under a checkpoint that is beginning. */
-static enum hf_drain may_let_go(const struct db *db, uint64_t now)
+static enum hf_drain may_let_go(struct db *db, uint64_t now)
 {
     bool is_ours = db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT;
     if (batch_holds_log(db) || is_ours)
+        return HF_DRAIN_NO;
+    if (now - db->last_event_ms < DB_APPEND_MS && hf_capture_is_appended(db->cap)) {
+        db->hold_until_ms = now + DB_EMPTY_MS;
+        return HF_DRAIN_LEAVE;
+    }
+    if (now < db->hold_until_ms)
         return HF_DRAIN_NO;
     return now - db->last_event_ms < DB_EMPTY_MS ? HF_DRAIN_USED : HF_DRAIN_ANY;
 }
@@ -727,7 +734,7 @@ void db_event(struct db *db, bool is_main)
         return;
     }
     /* somebody changed something: no reason to wait out a long delay */
-    if (db->state == DB_RETRY && is_main)
+    if (db->state == DB_RETRY && is_main && db->retry_at > db->last_event_ms + DB_RETRY_MIN_MS)
         db->retry_at = db->last_event_ms + DB_RETRY_MIN_MS;
     db_step(db);
 }

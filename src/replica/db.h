@@ -57,6 +57,7 @@ enum {
     DB_RETRY_MIN_MS = 100,
     DB_RETRY_MAX_MS = 30000,
     DB_SETTLE_MS = 20,         /* age of a main file's times before they prove anything */
+    DB_APPEND_MS = 20,         /* after an event: is somebody appending to a drained log? */
     DB_EMPTY_MS = 100,         /* a restarted log may get its first frames so long after an event */
     DB_BEHIND_FRAMES = 3000,   /* the application does not checkpoint: we do */
     DB_BEHIND_MS = 50,         /* ... for so long, and no checkpoint of its own runs */
@@ -181,6 +182,7 @@ struct db {
     uint64_t last_ship_ms;
     uint64_t last_new_ms;
     uint64_t last_event_ms;
+    uint64_t hold_until_ms; /* a transaction is being appended to the log: no draining */
     uint64_t last_ckpt_ms;
     uint64_t behind_since_ms;
     uint64_t full_since_ms;

@@ -405,6 +405,18 @@ static bool may_drain(enum hf_drain drain, uint32_t frames)
     return drain == HF_DRAIN_ANY || (drain == HF_DRAIN_USED && frames > 0);
 }
 
+bool hf_capture_is_appended(const struct hf_capture *c)
+{
+    uint8_t head[HF_WAL_FRAME_HEADER_SIZE];
+    struct hf_wal_frame f;
+    if (c->state != HF_CAPTURE_DRAINED || c->pos.frame == 0 ||
+        hf_live_read_wal(c->live, head, sizeof(head),
+                         hf_wal_frame_offset(c->page_size, c->pos.frame + 1), NULL) != HF_OK)
+        return false;
+    hf_wal_frame_parse(head, &f);
+    return same_salt(f.salt, c->pos.salt);
+}
+
 enum hf_code hf_capture_look(struct hf_capture *c, enum hf_drain drain, struct hf_look *look,
                              struct hf_err *err)
 {
@@ -430,6 +442,8 @@ enum hf_code hf_capture_look(struct hf_capture *c, enum hf_drain drain, struct h
         c->change = h.change;
         c->has_change = true;
     }
+    if (drain == HF_DRAIN_LEAVE && c->state == HF_CAPTURE_DRAINED)
+        HF_TRY(leave_drained(c, &h, &backfill, err));
     look->log_frames = h.max_frame;
     look->backfill = backfill;
     bool is_captured = is_same(c, &h);

@@ -60,9 +60,10 @@ enum hf_capture_state { HF_CAPTURE_FOLLOWING, HF_CAPTURE_DRAINED };
  * restarted is empty until its first transaction commits; whoever rests on slot 0 then keeps that
  * transaction's own checkpoint from running, so an empty log is held while it is being written. */
 enum hf_drain {
-    HF_DRAIN_NO,   /* a reference into the log is still needed, or a checkpoint of ours runs */
-    HF_DRAIN_ANY,  /* also an empty one: nobody is writing */
-    HF_DRAIN_USED, /* only one that has frames */
+    HF_DRAIN_NO,    /* a reference into the log is still needed, or a checkpoint of ours runs */
+    HF_DRAIN_ANY,   /* also an empty one: nobody is writing */
+    HF_DRAIN_USED,  /* only one that has frames */
+    HF_DRAIN_LEAVE, /* hold it again: frames are being appended (hf_capture_is_appended) */
 };
 
 /* What a look found. */
@@ -110,6 +111,10 @@ struct hf_batch *hf_capture_batch(struct hf_capture *c);
 
 enum hf_capture_state hf_capture_state(const struct hf_capture *c);
 struct hf_live *hf_capture_live(struct hf_capture *c);
+/* Drained, and a writer appends to the same log instead of restarting it: frames lie behind our
+ * position that no commit has made visible yet. While slot 0 is held, the checkpoint that follows
+ * that commit could not run. Reads the log. */
+bool hf_capture_is_appended(const struct hf_capture *c);
 /* Bytes of frames that are committed and not captured yet; 0 also while the index is being changed.
  */
 uint64_t hf_capture_ahead_bytes(const struct hf_capture *c);
