@@ -552,7 +552,7 @@ static bool batch_holds_log(const struct db *db)
 /* While an upload runs, what is captured beside it is limited: the log holds the rest. */
 static bool must_hold(const struct db *db, size_t pending)
 {
-    if (db->batch.pages == NULL)
+    if (db->batch.pages == NULL && db->run.pages == NULL)
         return false;
     return pending >= DB_HOLD_BYTES ||
            db->batch_bytes + pending + hf_capture_ahead_bytes(db->cap) > DB_MEMORY_BYTES;
@@ -679,7 +679,8 @@ void db_step(struct db *db)
 
 static bool is_following(const struct db *db)
 {
-    return db->state == DB_LIVE && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING;
+    return (db->state == DB_LIVE || db->state == DB_BASE_SCAN) &&
+           hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING;
 }
 
 /* A checkpoint of a few frames is over in some 0.3 ms, most of which its process waits for its
@@ -692,7 +693,7 @@ static void await_short_checkpoint(struct db *db)
         hf_cpu_relax();
     /* slot 0 is let go of a moment after the counter says so */
     for (int i = 0; i < DB_LOOKS && is_following(db); i++) {
-        live_step(db, hf_clock_mono_ms());
+        db_step(db);
         if (db->backfill < db->log_frames)
             return;
     }
