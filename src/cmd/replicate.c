@@ -57,7 +57,7 @@ static const struct hf_flag flags[] = {
     OPT("sync-interval", HF_FLAG_NS, sync_interval_ns, .value = "DURATION", .marks = HF_FLAG_OURS,
         .doc = "Overrides sync-interval of every replica."),
     OPT("config-validate", HF_FLAG_BOOL, is_check, .marks = HF_FLAG_OURS,
-        .doc = "Only checks the configuration, as `holdfast config check`."),
+        .doc = "Only loads the configuration and ends; `holdfast config check` says more."),
 };
 
 /* ---- signals: blocked everywhere, taken by the main thread ---- */

@@ -116,7 +116,8 @@ HF_MUST char *hf_path_base(const char *path);
 /* Absolute, with symbolic links resolved as far as the path exists. Caller frees. */
 HF_MUST enum hf_code hf_path_absolute(const char *path, char **out, struct hf_err *err);
 
-/* Live databases this process holds locks on: the main file and its -shm. Counted. */
+/* Live databases this process holds locks on: the main file and its -shm. One
+ * registration a path: a database is followed once. */
 void hf_file_guard_add(const char *main_path);
 void hf_file_guard_remove(const char *main_path);
 

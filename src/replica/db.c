@@ -229,13 +229,17 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->wal_path = hf_asprintf("%s-wal", db->path);
     db->name = strrchr(db->path, '/') + 1;
     db->meta = hf_strdup(conf->meta_path);
-    hf_timer_init(&db->timer, &e->loop, on_timer, db);
     if (db->rconf->page_format != HF_PAGE_FORMAT_AUTO) {
         db->has_form = true;
         db->form =
             db->rconf->page_format == HF_PAGE_FORMAT_FRAME ? HF_LTX_FORM_FRAME : HF_LTX_FORM_BLOCK;
     }
     return db;
+}
+
+void db_attach(struct db *db)
+{
+    hf_timer_init(&db->timer, &db->e->loop, on_timer, db);
 }
 
 void db_free(struct db *db)
@@ -382,7 +386,6 @@ void db_open(struct db *db)
     struct hf_file_stat st;
     struct hf_err err = HF_ERR_INIT;
     hf_assert(db->cap == NULL && !db_lane_busy(db, LANE_BASE) && !db_lane_busy(db, LANE_SQL));
-    db->has_event = false;
     enum hf_code rc = hf_path_stat(db->path, &st, &err);
     if (rc == HF_E_NOT_FOUND || (rc == HF_OK && st.is_regular && st.size == 0)) {
         go_wait(db);
@@ -669,8 +672,7 @@ void db_step(struct db *db)
     case DB_COLD_BASE:
     case DB_SQL:
     case DB_BASE_PREP:
-        db->has_event = true;
-        break;
+        break; /* the job under way looks anew when it is done */
     case DB_CLOSED:
     default:
         break;

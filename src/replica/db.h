@@ -169,7 +169,6 @@ struct db {
     unsigned doing;                     /* the job's */
     unsigned n_inputs[HF_LIMIT_LEVELS]; /* files written to level - 1 since; [9]: any file */
     unsigned n_done[HF_LIMIT_LEVELS];   /* the job's: outputs by level */
-    bool is_large;                      /* the base is worth a snapshot of its own */
 
     struct db_job jobs[LANE_COUNT];
 
@@ -192,7 +191,6 @@ struct db {
     bool is_hot;
     uint64_t await_since_ms;
     bool is_awaiting;
-    bool has_event; /* seen while a job kept us from looking */
     char *last_error;
 
     uint64_t shipped_files;
@@ -222,7 +220,6 @@ struct engine {
     uint64_t now_ms; /* of this turn */
     uint64_t tick_count;
     int64_t last_level_ms[HF_LIMIT_LEVELS];
-    int64_t last_retention_ms;
     uint64_t last_sql_ms;
     size_t busy_jobs;
     size_t pending_bytes; /* captured pages over all databases, as of their last look */
@@ -235,6 +232,8 @@ struct engine {
 
 /* ---- db.c: the state machine ---- */
 struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_err *err);
+/* Puts its timer on the loop; from then on it is freed only after the loop. */
+void db_attach(struct db *db);
 void db_free(struct db *db);
 /* First step of a new one. */
 void db_start(struct db *db);

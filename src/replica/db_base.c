@@ -329,7 +329,6 @@ static void prepare_done(struct db *db, enum hf_code rc, struct hf_err *err)
         return;
     }
     db->txid = db->next_txid;
-    db->has_event = false;
     open_base(db);
 }
 

@@ -231,6 +231,7 @@ static struct db *add_db(struct engine *e, const struct hf_config_db *conf, stru
         db_free(db);
         return NULL;
     }
+    db_attach(db);
     HF_AUTO_FREE char *dir = hf_path_dir(db->path);
     db->dir = get_dir(e, dir);
     e->dbs = hf_realloc(e->dbs, e->n_dbs + 1, sizeof(struct db *));

@@ -9,7 +9,7 @@
  *   upkeep        compaction, snapshots, retention, page checksums
  *   sql           requests to the SQL child (sqlite/sqlproc.h)
  *
- * A database is one state machine (db.c, table in db_state.h) and has at most one task in each
+ * A database is one state machine (db.c, states in db.h) and has at most one task in each
  * lane, so every queue is bounded by the number of databases.
  */
 #ifndef HF_REPLICA_ENGINE_H
