@@ -170,23 +170,13 @@ static enum hf_code sync_once(struct hf_engine *e, const sigset_t *set, int64_t 
 
 /* ---- before and after ---- */
 
-static enum hf_code open_replica(const struct hf_config_replica *conf, struct hf_store **store,
-                                 struct hf_replica **replica, struct hf_err *err)
-{
-    HF_TRY(hf_store_open(conf->url, store, err));
-    enum hf_code rc = hf_replica_new(*store, "", replica, err);
-    if (rc != HF_OK)
-        hf_store_close(*store);
-    return rc;
-}
-
 static enum hf_code restore_one(const struct hf_config_db *db, struct hf_err *err)
 {
     struct hf_store *store = NULL;
     struct hf_replica *r = NULL;
     struct hf_restore_result res;
     struct hf_restore_options o = {.output = db->path};
-    HF_TRY(open_replica(&db->replicas[0], &store, &r, err));
+    HF_TRY(hf_cmd_open_replica(&db->replicas[0], &store, &r, err));
     enum hf_code rc = hf_restore_run(r, &o, &res, err);
     hf_replica_free(r);
     hf_store_close(store);
@@ -222,7 +212,7 @@ static enum hf_code tidy_one(const struct hf_config *cfg, const struct hf_config
         .l0_retention_ms = cfg->l0_retention_ms,
         .snapshot_retention_ms = conf->snapshot_retention_ms,
     };
-    HF_TRY(open_replica(conf, &store, &r, err));
+    HF_TRY(hf_cmd_open_replica(conf, &store, &r, err));
     enum hf_code rc = hf_replica_form(r, &form, err);
     if (rc == HF_OK && o->force_snapshot)
         rc = hf_compact_snapshot(r, form, NULL, &res, err);

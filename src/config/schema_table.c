@@ -283,7 +283,7 @@ static const struct hf_key db_keys[] = {
             "touched."},
     {.name = "meta-dir", .kind = HF_KEY_STRING, .offset = F(meta_dir), .since = "0.5",
      .doc = "With dir: directory under which each database gets its .NAME-holdfast."},
-    {.name = "tier", .kind = HF_KEY_STRING, .offset = F(tier), .since = "holdfast",
+    {.name = "tier", .kind = HF_KEY_STRING, .offset = F(d.tier), .since = "holdfast",
      .doc = "Name of a bundle of settings under tiers: at the top. What stands here wins over it."},
     {.name = "monitor-interval", .kind = HF_KEY_NS, .offset = F(d.monitor_interval_ns), .def = "1s",
      .min = MS_NS, .max = 86400 * SEC_NS, .since = "0.3", .flags = HF_KEY_TIER,
