@@ -26,7 +26,7 @@ enum {
 
 /* ---- the list of calls ---- */
 
-void hf_http_server_list(struct hf_http_server *s, struct hf_http_call *c)
+void hf_httpd_list(struct hf_httpd *s, struct hf_httpd_call *c)
 {
     pthread_mutex_lock(&s->lock);
     c->next = s->first;
@@ -41,7 +41,7 @@ void hf_http_server_list(struct hf_http_server *s, struct hf_http_call *c)
     pthread_mutex_unlock(&s->lock);
 }
 
-void hf_http_server_unlist(struct hf_http_server *s, struct hf_http_call *c)
+void hf_httpd_unlist(struct hf_httpd *s, struct hf_httpd_call *c)
 {
     pthread_mutex_lock(&s->lock);
     hf_assert(c->is_listed);
@@ -56,7 +56,7 @@ void hf_http_server_unlist(struct hf_http_server *s, struct hf_http_call *c)
     pthread_mutex_unlock(&s->lock);
 }
 
-void hf_http_server_forget(struct hf_http_server *s)
+void hf_httpd_forget(struct hf_httpd *s)
 {
     pthread_mutex_lock(&s->lock);
     hf_assert(s->n_open > 0);
@@ -90,10 +90,10 @@ static bool has_left(const struct pollfd *p)
 
 /* With the server locked: the fds of calls that are asleep. A call that is on the list when its
  * event is read was there all the time, so its fd was open and its own. */
-static size_t collect(struct hf_http_server *s, struct pollfd *fds, struct hf_http_call **calls)
+static size_t collect(struct hf_httpd *s, struct pollfd *fds, struct hf_httpd_call **calls)
 {
     size_t n = 0;
-    for (struct hf_http_call *c = s->first; c != NULL && n < WATCH_MAX; c = c->next) {
+    for (struct hf_httpd_call *c = s->first; c != NULL && n < WATCH_MAX; c = c->next) {
         fds[n] = (struct pollfd){.fd = c->fd, .events = WATCH_EVENTS};
         calls[n++] = c;
     }
@@ -101,9 +101,9 @@ static size_t collect(struct hf_http_server *s, struct pollfd *fds, struct hf_ht
 }
 
 /* The call, with a reference of ours, if it is still on the list. */
-static struct hf_http_call *hold(struct hf_http_server *s, struct hf_http_call *want, int fd)
+static struct hf_httpd_call *hold(struct hf_httpd *s, struct hf_httpd_call *want, int fd)
 {
-    struct hf_http_call *c = NULL;
+    struct hf_httpd_call *c = NULL;
     pthread_mutex_lock(&s->lock);
     for (c = s->first; c != NULL && (c != want || c->fd != fd); c = c->next)
         continue;
@@ -116,7 +116,7 @@ static struct hf_http_call *hold(struct hf_http_server *s, struct hf_http_call *
     return c;
 }
 
-static void look(struct hf_http_server *s, struct pollfd *fds, struct hf_http_call **calls)
+static void look(struct hf_httpd *s, struct pollfd *fds, struct hf_httpd_call **calls)
 {
     pthread_mutex_lock(&s->lock);
     size_t n = collect(s, fds, calls);
@@ -124,13 +124,13 @@ static void look(struct hf_http_server *s, struct pollfd *fds, struct hf_http_ca
     if (n == 0 || poll(fds, n, 0) <= 0)
         return;
     for (size_t i = 0; i < n; i++) {
-        struct hf_http_call *c = has_left(&fds[i]) ? hold(s, calls[i], fds[i].fd) : NULL;
+        struct hf_httpd_call *c = has_left(&fds[i]) ? hold(s, calls[i], fds[i].fd) : NULL;
         if (c != NULL)
-            hf_http_call_set_gone(c);
+            hf_httpd_call_set_gone(c);
     }
 }
 
-static void rest(struct hf_http_server *s)
+static void rest(struct hf_httpd *s)
 {
     pthread_mutex_lock(&s->lock);
     s->is_resting = true;
@@ -140,7 +140,7 @@ static void rest(struct hf_http_server *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool has_calls(struct hf_http_server *s)
+static bool has_calls(struct hf_httpd *s)
 {
     pthread_mutex_lock(&s->lock);
     bool has = s->first != NULL;
@@ -150,13 +150,13 @@ static bool has_calls(struct hf_http_server *s)
 
 static void *watch(void *arg)
 {
-    struct hf_http_server *s = arg;
+    struct hf_httpd *s = arg;
     struct pollfd *fds = hf_calloc(WATCH_MAX, sizeof(*fds));
-    struct hf_http_call **calls = hf_calloc(WATCH_MAX, sizeof(*calls));
+    struct hf_httpd_call **calls = hf_calloc(WATCH_MAX, sizeof(*calls));
     int idle = 0;
     hf_thread_name("hf-http-watch");
     while (!atomic_load(&s->is_stopping)) {
-        hf_clock_sleep_us(HF_HTTP_WATCH_MS * 1000);
+        hf_clock_sleep_us(HF_HTTPD_WATCH_MS * 1000);
         look(s, fds, calls);
         idle = has_calls(s) ? 0 : idle + 1;
         if (idle >= REST_TICKS) {
@@ -171,13 +171,13 @@ static void *watch(void *arg)
 
 /* ---- start and stop ---- */
 
-static size_t thread_count(const struct hf_http_server_options *o)
+static size_t thread_count(const struct hf_httpd_options *o)
 {
     size_t n = o->threads > 0 ? o->threads : hf_cpu_count();
     return n > THREADS_MAX && o->threads == 0 ? THREADS_MAX : n;
 }
 
-static unsigned daemon_flags(const struct hf_http_server_options *o)
+static unsigned daemon_flags(const struct hf_httpd_options *o)
 {
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     flags |= MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : MHD_USE_POLL;
@@ -192,20 +192,20 @@ static void *unconst(const char *text)
     return p;
 }
 
-static struct MHD_Daemon *start_daemon(struct hf_http_server *s)
+static struct MHD_Daemon *start_daemon(struct hf_httpd *s)
 {
-    const struct hf_http_server_options *o = &s->o;
+    const struct hf_httpd_options *o = &s->o;
     size_t threads = thread_count(o);
     struct MHD_OptionItem opts[16];
     size_t n = 0;
 #define OPTION(name, number, pointer)                                                              \
     opts[n++] = (struct MHD_OptionItem){(name), (intptr_t)(number), (pointer)}
     OPTION(MHD_OPTION_LISTEN_SOCKET, s->fd, NULL);
-    OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, HF_LIMIT_HTTP_HEAD, NULL);
+    OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, HF_LIMIT_HTTPD_HEAD, NULL);
     OPTION(MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 4096, NULL);
     OPTION(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
     OPTION(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s, NULL);
-    OPTION(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)hf_http_on_completed, s);
+    OPTION(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)hf_httpd_on_completed, s);
     if (threads > 1)
         OPTION(MHD_OPTION_THREAD_POOL_SIZE, threads, NULL);
     if (o->tls_cert_pem != NULL) {
@@ -214,11 +214,11 @@ static struct MHD_Daemon *start_daemon(struct hf_http_server *s)
     }
     OPTION(MHD_OPTION_END, 0, NULL);
 #undef OPTION
-    return MHD_start_daemon(daemon_flags(o), 0, NULL, NULL, hf_http_on_access, s, MHD_OPTION_ARRAY,
+    return MHD_start_daemon(daemon_flags(o), 0, NULL, NULL, hf_httpd_on_access, s, MHD_OPTION_ARRAY,
                             opts, MHD_OPTION_END);
 }
 
-static void fill_defaults(struct hf_http_server_options *o)
+static void fill_defaults(struct hf_httpd_options *o)
 {
     o->max_connections = o->max_connections > 0 ? o->max_connections : DEFAULT_CONNECTIONS;
     o->max_body_bytes = o->max_body_bytes > 0 ? o->max_body_bytes : HF_MIB;
@@ -227,7 +227,7 @@ static void fill_defaults(struct hf_http_server_options *o)
     o->unix_mode = o->unix_mode > 0 ? o->unix_mode : 0600;
 }
 
-static enum hf_code check_tls(const struct hf_http_server_options *o, struct hf_err *err)
+static enum hf_code check_tls(const struct hf_httpd_options *o, struct hf_err *err)
 {
     if ((o->tls_cert_pem == NULL) != (o->tls_key_pem == NULL))
         return hf_err_set(err, HF_E_INVALID, "TLS needs a certificate and a key, not one of them");
@@ -237,7 +237,7 @@ static enum hf_code check_tls(const struct hf_http_server_options *o, struct hf_
     return HF_OK;
 }
 
-static enum hf_code start(struct hf_http_server *s, struct hf_err *err)
+static enum hf_code start(struct hf_httpd *s, struct hf_err *err)
 {
     HF_TRY(check_tls(&s->o, err));
     HF_TRY(hf_listen_open(s->o.listen, s->o.unix_mode, &s->fd, s->bound, err));
@@ -252,11 +252,11 @@ static enum hf_code start(struct hf_http_server *s, struct hf_err *err)
     return HF_OK;
 }
 
-enum hf_code hf_http_server_start(const struct hf_http_server_options *o,
-                                  struct hf_http_server **out, struct hf_err *err)
+enum hf_code hf_httpd_start(const struct hf_httpd_options *o, struct hf_httpd **out,
+                            struct hf_err *err)
 {
     hf_assert(o->listen != NULL && o->on_request != NULL);
-    struct hf_http_server *s = hf_calloc(1, sizeof(*s));
+    struct hf_httpd *s = hf_calloc(1, sizeof(*s));
     s->o = *o;
     s->fd = -1;
     fill_defaults(&s->o);
@@ -264,20 +264,20 @@ enum hf_code hf_http_server_start(const struct hf_http_server_options *o,
     pthread_cond_init(&s->changed, NULL);
     enum hf_code rc = start(s, err);
     if (rc != HF_OK) {
-        hf_http_server_stop(s);
-        hf_http_server_free(s);
+        hf_httpd_stop(s);
+        hf_httpd_free(s);
         return rc;
     }
     *out = s;
     return HF_OK;
 }
 
-const char *hf_http_server_address(const struct hf_http_server *s)
+const char *hf_httpd_address(const struct hf_httpd *s)
 {
     return s->bound;
 }
 
-size_t hf_http_server_calls(struct hf_http_server *s)
+size_t hf_httpd_calls(struct hf_httpd *s)
 {
     pthread_mutex_lock(&s->lock);
     size_t n = s->n_open;
@@ -285,20 +285,20 @@ size_t hf_http_server_calls(struct hf_http_server *s)
     return n;
 }
 
-bool hf_http_server_drain(struct hf_http_server *s, uint64_t timeout_ms)
+bool hf_httpd_drain(struct hf_httpd *s, uint64_t timeout_ms)
 {
     uint64_t end = hf_clock_mono_ms() + timeout_ms;
     if (!atomic_exchange(&s->is_draining, true) && s->daemon != NULL)
         (void)MHD_quiesce_daemon(s->daemon);
-    while (hf_http_server_calls(s) > 0 && hf_clock_mono_ms() < end)
+    while (hf_httpd_calls(s) > 0 && hf_clock_mono_ms() < end)
         hf_clock_sleep_us(10000);
-    return hf_http_server_calls(s) == 0;
+    return hf_httpd_calls(s) == 0;
 }
 
 /* Any call on the list that is not gone yet, with a reference. */
-static struct hf_http_call *next_alive(struct hf_http_server *s)
+static struct hf_httpd_call *next_alive(struct hf_httpd *s)
 {
-    struct hf_http_call *c = NULL;
+    struct hf_httpd_call *c = NULL;
     bool is_alive = false;
     pthread_mutex_lock(&s->lock);
     for (c = s->first; c != NULL; c = c->next) {
@@ -313,9 +313,9 @@ static struct hf_http_call *next_alive(struct hf_http_server *s)
     return c;
 }
 
-void hf_http_server_stop(struct hf_http_server *s)
+void hf_httpd_stop(struct hf_httpd *s)
 {
-    struct hf_http_call *c;
+    struct hf_httpd_call *c;
     if (atomic_exchange(&s->is_stopping, true))
         return;
     pthread_mutex_lock(&s->lock);
@@ -325,7 +325,7 @@ void hf_http_server_stop(struct hf_http_server *s)
         pthread_join(s->watcher, NULL);
     /* No call may sleep when the daemon stops; none falls asleep any longer. */
     while ((c = next_alive(s)) != NULL)
-        hf_http_call_set_gone(c);
+        hf_httpd_call_set_gone(c);
     if (s->daemon != NULL) {
         /* A quiesced daemon leaves the listening socket to us. */
         if (!atomic_exchange(&s->is_draining, true))
@@ -337,7 +337,7 @@ void hf_http_server_stop(struct hf_http_server *s)
     s->fd = -1;
 }
 
-void hf_http_server_free(struct hf_http_server *s)
+void hf_httpd_free(struct hf_httpd *s)
 {
     if (s == NULL)
         return;

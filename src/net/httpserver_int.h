@@ -1,6 +1,6 @@
 /*
- * What httpserver.c (the daemon) and httpcall.c (one request and its answer) share. Private to
- * net/.
+ * What httpserver.c (the daemon) and httpserver_call.c (one request and its answer) share. Private
+ * to net/.
  *
  * A call has two holders: the connection (until libmicrohttpd reports it completed) and the
  * application (from on_request until it ends the call). Everything below "under lock" is shared
@@ -18,11 +18,11 @@
 #include "net/httpserver.h"
 #include "net/listen.h"
 
-enum { HF_HTTP_CALL_MAGIC = 0x68635631 };
+enum { HF_HTTPD_CALL_MAGIC = 0x68635631 };
 
-struct hf_http_call {
+struct hf_httpd_call {
     uint32_t magic;
-    struct hf_http_server *server;
+    struct hf_httpd *server;
     struct hf_arena *arena;
     struct MHD_Connection *conn; /* the connection's threads only, and under lock */
     const char *method;
@@ -58,13 +58,13 @@ struct hf_http_call {
     size_t queue_off;
 
     /* under the server's lock */
-    struct hf_http_call *prev;
-    struct hf_http_call *next;
+    struct hf_httpd_call *prev;
+    struct hf_httpd_call *next;
     bool is_listed;
 };
 
-struct hf_http_server {
-    struct hf_http_server_options o;
+struct hf_httpd {
+    struct hf_httpd_options o;
     struct MHD_Daemon *daemon;
     char bound[HF_LISTEN_TEXT];
     int fd;
@@ -75,25 +75,25 @@ struct hf_http_server {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t watcher;
-    bool is_watching;           /* the thread runs */
-    bool is_resting;            /* it waits for a first call */
-    struct hf_http_call *first; /* calls on connections */
+    bool is_watching;            /* the thread runs */
+    bool is_resting;             /* it waits for a first call */
+    struct hf_httpd_call *first; /* calls on connections */
     size_t n_listed;
     size_t n_open; /* calls not yet freed */
 };
 
 /* The handler of libmicrohttpd: called for the head, each piece of the body, the end of it and
  * after each time the connection was woken. */
-enum MHD_Result hf_http_on_access(void *cls, struct MHD_Connection *conn, const char *url,
-                                  const char *method, const char *version, const char *data,
-                                  size_t *size, void **slot);
-void hf_http_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
-                          enum MHD_RequestTerminationCode toe);
+enum MHD_Result hf_httpd_on_access(void *cls, struct MHD_Connection *conn, const char *url,
+                                   const char *method, const char *version, const char *data,
+                                   size_t *size, void **slot);
+void hf_httpd_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
+                           enum MHD_RequestTerminationCode toe);
 /* The client left: tells the application, wakes the connection so that it is closed. */
-void hf_http_call_set_gone(struct hf_http_call *c);
+void hf_httpd_call_set_gone(struct hf_httpd_call *c);
 /* The list of calls on connections. */
-void hf_http_server_list(struct hf_http_server *s, struct hf_http_call *c);
-void hf_http_server_unlist(struct hf_http_server *s, struct hf_http_call *c);
-void hf_http_server_forget(struct hf_http_server *s);
+void hf_httpd_list(struct hf_httpd *s, struct hf_httpd_call *c);
+void hf_httpd_unlist(struct hf_httpd *s, struct hf_httpd_call *c);
+void hf_httpd_forget(struct hf_httpd *s);
 
 #endif

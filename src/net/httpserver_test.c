@@ -28,83 +28,83 @@
 
 enum { WAIT_MS = 20000, BIG = 4 << 20 };
 
-static struct hf_http_server *server;
-static struct hf_http_call *_Atomic held; /* a call the handler kept */
+static struct hf_httpd *server;
+static struct hf_httpd_call *_Atomic held; /* a call the handler kept */
 static atomic_int gone;
 static atomic_int drained;
 
-static void on_gone(void *arg, struct hf_http_call *c)
+static void on_gone(void *arg, struct hf_httpd_call *c)
 {
     (void)arg;
     (void)c;
     atomic_fetch_add(&gone, 1);
 }
 
-static void on_drain(void *arg, struct hf_http_call *c)
+static void on_drain(void *arg, struct hf_httpd_call *c)
 {
     (void)arg;
     (void)c;
     atomic_fetch_add(&drained, 1);
 }
 
-static void reply_text(struct hf_http_call *c, int status, const char *text)
+static void reply_text(struct hf_httpd_call *c, int status, const char *text)
 {
     struct hf_http_header h = {"X-Test", "yes"};
-    struct hf_http_reply r = {.status = status,
-                              .content_type = "text/plain",
-                              .headers = &h,
-                              .n_headers = 1,
-                              .body = text,
-                              .len = strlen(text)};
-    hf_http_call_reply(c, &r);
+    struct hf_httpd_reply r = {.status = status,
+                               .content_type = "text/plain",
+                               .headers = &h,
+                               .n_headers = 1,
+                               .body = text,
+                               .len = strlen(text)};
+    hf_httpd_call_reply(c, &r);
 }
 
 /* /echo answers at once with what it saw; everything else is held for the test. */
-static void on_request(void *arg, struct hf_http_call *c)
+static void on_request(void *arg, struct hf_httpd_call *c)
 {
     size_t len = 0;
     assert_ptr_equal(arg, &server);
-    const char *body = hf_http_call_body(c, &len);
-    if (strcmp(hf_http_call_path(c), "/echo me") != 0) {
+    const char *body = hf_httpd_call_body(c, &len);
+    if (strcmp(hf_httpd_call_path(c), "/echo me") != 0) {
         atomic_store(&held, c);
         return;
     }
-    const char *q = hf_http_call_query(c, "q");
-    const char *h = hf_http_call_header(c, "x-thing");
+    const char *q = hf_httpd_call_query(c, "q");
+    const char *h = hf_httpd_call_header(c, "x-thing");
     HF_AUTO_FREE char *text =
-        hf_asprintf("%s %s %s %s %zu:%s", hf_http_call_method(c), q == NULL ? "-" : q,
-                    h == NULL ? "-" : h, hf_http_call_peer(c), len, body);
+        hf_asprintf("%s %s %s %s %zu:%s", hf_httpd_call_method(c), q == NULL ? "-" : q,
+                    h == NULL ? "-" : h, hf_httpd_call_peer(c), len, body);
     reply_text(c, 200, text);
 }
 
 static void start(const char *listen)
 {
-    struct hf_http_server_options o = {.listen = listen,
-                                       .threads = 2,
-                                       .max_body_bytes = 1000,
-                                       .max_bodies_bytes = 1500,
-                                       .on_request = on_request,
-                                       .on_gone = on_gone,
-                                       .on_drain = on_drain,
-                                       .arg = &server};
+    struct hf_httpd_options o = {.listen = listen,
+                                 .threads = 2,
+                                 .max_body_bytes = 1000,
+                                 .max_bodies_bytes = 1500,
+                                 .on_request = on_request,
+                                 .on_gone = on_gone,
+                                 .on_drain = on_drain,
+                                 .arg = &server};
     struct hf_err err = HF_ERR_INIT;
     atomic_store(&held, NULL);
     atomic_store(&gone, 0);
     atomic_store(&drained, 0);
-    if (hf_http_server_start(&o, &server, &err) != HF_OK)
+    if (hf_httpd_start(&o, &server, &err) != HF_OK)
         fail_msg("%s", err.text);
 }
 
 static void stop(void)
 {
-    hf_http_server_stop(server);
-    hf_http_server_free(server);
+    hf_httpd_stop(server);
+    hf_httpd_free(server);
     server = NULL;
 }
 
 static int dial(void)
 {
-    const char *address = hf_http_server_address(server);
+    const char *address = hf_httpd_address(server);
     struct sockaddr_in in = {.sin_family = AF_INET};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     bool is_unix = strncmp(address, "unix:", 5) == 0;
@@ -160,10 +160,10 @@ static char *ask(const char *request)
     return hear(fd, &len);
 }
 
-static struct hf_http_call *wait_held(void)
+static struct hf_httpd_call *wait_held(void)
 {
     uint64_t end = hf_clock_mono_ms() + WAIT_MS;
-    struct hf_http_call *c;
+    struct hf_httpd_call *c;
     while ((c = atomic_exchange(&held, NULL)) == NULL) {
         assert_true(hf_clock_mono_ms() < end);
         hf_clock_sleep_us(500);
@@ -231,7 +231,7 @@ static void test_limits(void **state)
              "POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n%.900s", body);
     int fd = dial();
     say(fd, request);
-    struct hf_http_call *c = wait_held();
+    struct hf_httpd_call *c = wait_held();
     snprintf(request, sizeof(request),
              "POST /echo%%20me HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\nConnection: "
              "close\r\n\r\n%.900s",
@@ -239,7 +239,7 @@ static void test_limits(void **state)
     HF_AUTO_FREE char *busy = ask(request);
     assert_non_null(strstr(busy, " 503 "));
     assert_non_null(strstr(busy, "Retry-After: 5"));
-    hf_http_call_drop_body(c);
+    hf_httpd_call_drop_body(c);
     HF_AUTO_FREE char *fits = ask(request);
     assert_non_null(strstr(fits, " 200 "));
     reply_text(c, 200, "late");
@@ -254,7 +254,7 @@ static void test_later(void **state)
     start("127.0.0.1:0");
     int fd = dial();
     say(fd, "GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    struct hf_http_call *c = wait_held();
+    struct hf_httpd_call *c = wait_held();
     hf_clock_sleep_us(20000);
     reply_text(c, 404, "not yet");
     HF_AUTO_FREE char *got = hear(fd, &len);
@@ -263,29 +263,29 @@ static void test_later(void **state)
     stop();
 }
 
-static void begin(struct hf_http_call *c)
+static void begin(struct hf_httpd_call *c)
 {
-    struct hf_http_reply r = {.status = 200, .content_type = "text/event-stream"};
-    hf_http_call_start(c, &r);
+    struct hf_httpd_reply r = {.status = 200, .content_type = "text/event-stream"};
+    hf_httpd_call_start(c, &r);
 }
 
 /* A writer that obeys back-pressure, against a client that reads late. */
 static void *write_big(void *arg)
 {
-    struct hf_http_call *c = arg;
+    struct hf_httpd_call *c = arg;
     static char piece[10000];
     size_t sent = 0;
     memset(piece, 'y', sizeof(piece));
     begin(c);
     while (sent < BIG) {
-        if (hf_http_call_queued(c) >= HF_HTTP_HIGH_WATER) {
+        if (hf_httpd_call_queued(c) >= HF_HTTPD_HIGH_WATER) {
             hf_clock_sleep_us(500);
             continue;
         }
-        assert_int_equal(hf_http_call_write(c, piece, sizeof(piece), NULL), HF_OK);
+        assert_int_equal(hf_httpd_call_write(c, piece, sizeof(piece), NULL), HF_OK);
         sent += sizeof(piece);
     }
-    hf_http_call_finish(c);
+    hf_httpd_call_finish(c);
     return NULL;
 }
 
@@ -328,10 +328,10 @@ static void test_abort(void **state)
     start("127.0.0.1:0");
     int fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct hf_http_call *c = wait_held();
+    struct hf_httpd_call *c = wait_held();
     begin(c);
-    assert_int_equal(hf_http_call_write(c, "half", 4, NULL), HF_OK);
-    hf_http_call_abort(c);
+    assert_int_equal(hf_httpd_call_write(c, "half", 4, NULL), HF_OK);
+    hf_httpd_call_abort(c);
     HF_AUTO_FREE char *got = hear(fd, &len);
     assert_non_null(strstr(got, "Transfer-Encoding: chunked"));
     assert_non_null(strstr(got, "half"));
@@ -340,7 +340,7 @@ static void test_abort(void **state)
     /* Before an answer: no byte at all. */
     fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
-    hf_http_call_abort(wait_held());
+    hf_httpd_call_abort(wait_held());
     HF_AUTO_FREE char *none = hear(fd, &len);
     assert_int_equal(len, 0);
     stop();
@@ -352,23 +352,23 @@ static void test_gone(void **state)
     start("127.0.0.1:0");
     int fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct hf_http_call *waiting = wait_held();
+    struct hf_httpd_call *waiting = wait_held();
     close(fd); /* before an answer */
     wait_count(&gone, 1);
-    assert_true(hf_http_call_is_gone(waiting));
+    assert_true(hf_httpd_call_is_gone(waiting));
     reply_text(waiting, 200, "nobody hears it");
 
     fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct hf_http_call *streaming = wait_held();
+    struct hf_httpd_call *streaming = wait_held();
     begin(streaming);
-    assert_int_equal(hf_http_call_write(streaming, "x", 1, NULL), HF_OK);
+    assert_int_equal(hf_httpd_call_write(streaming, "x", 1, NULL), HF_OK);
     char piece[100];
     assert_true(recv(fd, piece, sizeof(piece), 0) > 0);
     close(fd); /* in the middle */
     wait_count(&gone, 2);
-    assert_int_equal(hf_http_call_write(streaming, "x", 1, NULL), HF_E_CANCELED);
-    hf_http_call_finish(streaming);
+    assert_int_equal(hf_httpd_call_write(streaming, "x", 1, NULL), HF_E_CANCELED);
+    hf_httpd_call_finish(streaming);
     stop();
 }
 
@@ -390,18 +390,17 @@ static void test_unix_and_listen_errors(void **state)
     rmdir(dir);
 
     start("127.0.0.1:0");
-    assert_int_equal(hf_listen_open(hf_http_server_address(server), 0, &fd, bound, &err),
-                     HF_E_EXISTS);
+    assert_int_equal(hf_listen_open(hf_httpd_address(server), 0, &fd, bound, &err), HF_E_EXISTS);
     assert_non_null(strstr(err.text, "in use"));
     stop();
     static const char *const bad[] = {"nonsense", "1.2.3.4:", "::1:80", "unix:rel", "h:123456"};
     for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++)
         assert_int_equal(hf_listen_open(bad[i], 0, &fd, bound, &err), HF_E_INVALID);
-    struct hf_http_server_options o = {.listen = "127.0.0.1:0",
-                                       .tls_cert_pem = "no certificate",
-                                       .tls_key_pem = "no key",
-                                       .on_request = on_request};
-    assert_int_equal(hf_http_server_start(&o, &server, &err), HF_E_INVALID);
+    struct hf_httpd_options o = {.listen = "127.0.0.1:0",
+                                 .tls_cert_pem = "no certificate",
+                                 .tls_key_pem = "no key",
+                                 .on_request = on_request};
+    assert_int_equal(hf_httpd_start(&o, &server, &err), HF_E_INVALID);
     assert_null(strstr(err.text, "no key"));
 }
 
@@ -413,18 +412,18 @@ static void test_drain_and_stop(void **state)
     int idle = dial();
     int fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
-    struct hf_http_call *c = wait_held();
+    struct hf_httpd_call *c = wait_held();
     say(idle, "GET /echo%20me HTTP/1.1\r\nHost: x\r\n\r\n");
     char piece[1000];
     assert_true(recv(idle, piece, sizeof(piece), 0) > 0);
-    assert_false(hf_http_server_drain(server, 20));
-    assert_int_equal(hf_http_server_calls(server), 1);
+    assert_false(hf_httpd_drain(server, 20));
+    assert_int_equal(hf_httpd_calls(server), 1);
     say(idle, "GET /echo%20me HTTP/1.1\r\nHost: x\r\n\r\n");
     HF_AUTO_FREE char *refused = hear(idle, &len);
     assert_non_null(strstr(refused, " 503 "));
     assert_non_null(strstr(refused, "Connection: close"));
     reply_text(c, 200, "done");
-    assert_true(hf_http_server_drain(server, WAIT_MS));
+    assert_true(hf_httpd_drain(server, WAIT_MS));
     HF_AUTO_FREE char *done = hear(fd, &len);
     assert_non_null(strstr(done, "done"));
     stop();
@@ -433,9 +432,9 @@ static void test_drain_and_stop(void **state)
     fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
     c = wait_held();
-    hf_http_server_stop(server);
+    hf_httpd_stop(server);
     assert_int_equal(atomic_load(&gone), 1);
-    hf_http_call_abort(c);
+    hf_httpd_call_abort(c);
     stop();
     close(fd);
 }

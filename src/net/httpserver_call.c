@@ -14,7 +14,7 @@ enum { ARENA_BYTES = 2048, BODY_FIRST = 4096, READ_BLOCK = 16 << 10, DISCARD_FAC
 
 /* ---- life ---- */
 
-static void free_body(struct hf_http_call *c)
+static void free_body(struct hf_httpd_call *c)
 {
     if (c->body_cap > 0)
         atomic_fetch_sub(&c->server->bodies, c->body_cap);
@@ -25,13 +25,13 @@ static void free_body(struct hf_http_call *c)
 }
 
 /* With the call locked; unlocks it and frees it when it was the last reference. */
-static void release(struct hf_http_call *c)
+static void release(struct hf_httpd_call *c)
 {
     bool is_last = --c->refs == 0;
     pthread_mutex_unlock(&c->lock);
     if (!is_last)
         return;
-    struct hf_http_server *s = c->server;
+    struct hf_httpd *s = c->server;
     hf_assert(!c->is_listed && c->conn == NULL);
     if (c->response != NULL)
         MHD_destroy_response(c->response);
@@ -41,10 +41,10 @@ static void release(struct hf_http_call *c)
     c->magic = 0;
     hf_arena_free(c->arena);
     hf_free(c);
-    hf_http_server_forget(s);
+    hf_httpd_forget(s);
 }
 
-static void wake(struct hf_http_call *c)
+static void wake(struct hf_httpd_call *c)
 {
     if (!c->is_asleep)
         return;
@@ -53,7 +53,7 @@ static void wake(struct hf_http_call *c)
 }
 
 /* With the call locked. */
-static void note_gone(struct hf_http_call *c)
+static void note_gone(struct hf_httpd_call *c)
 {
     bool must_tell = !c->is_gone && c->is_handed && !c->is_finished;
     c->is_gone = true;
@@ -61,7 +61,7 @@ static void note_gone(struct hf_http_call *c)
         c->server->o.on_gone(c->server->o.arg, c);
 }
 
-void hf_http_call_set_gone(struct hf_http_call *c)
+void hf_httpd_call_set_gone(struct hf_httpd_call *c)
 {
     pthread_mutex_lock(&c->lock);
     if (c->conn != NULL) {
@@ -71,18 +71,18 @@ void hf_http_call_set_gone(struct hf_http_call *c)
     release(c);
 }
 
-void hf_http_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
-                          enum MHD_RequestTerminationCode toe)
+void hf_httpd_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
+                           enum MHD_RequestTerminationCode toe)
 {
-    struct hf_http_call *c = *slot;
+    struct hf_httpd_call *c = *slot;
     (void)cls;
     (void)conn;
     (void)toe;
     if (c == NULL)
         return;
     *slot = NULL;
-    hf_assert_magic(c, HF_HTTP_CALL_MAGIC);
-    hf_http_server_unlist(c->server, c);
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    hf_httpd_unlist(c->server, c);
     pthread_mutex_lock(&c->lock);
     note_gone(c);
     c->conn = NULL;
@@ -122,12 +122,12 @@ static enum MHD_Result fill_value(void *cls, enum MHD_ValueKind kind, const char
     return MHD_YES;
 }
 
-static size_t copy_values(struct hf_http_call *c, enum MHD_ValueKind kind,
+static size_t copy_values(struct hf_httpd_call *c, enum MHD_ValueKind kind,
                           struct hf_http_header **out)
 {
     size_t n = 0;
     MHD_get_connection_values(c->conn, kind, count_value, &n);
-    struct fill f = {.arena = c->arena, .cap = n < HF_HTTP_HEADERS ? n : HF_HTTP_HEADERS};
+    struct fill f = {.arena = c->arena, .cap = n < HF_HTTPD_HEADERS ? n : HF_HTTPD_HEADERS};
     if (f.cap == 0)
         return 0;
     f.out = hf_arena_alloc(c->arena, f.cap, sizeof(*f.out));
@@ -136,7 +136,7 @@ static size_t copy_values(struct hf_http_call *c, enum MHD_ValueKind kind,
     return f.n;
 }
 
-static const char *peer_text(struct hf_http_call *c)
+static const char *peer_text(struct hf_httpd_call *c)
 {
     char host[NI_MAXHOST];
     const union MHD_ConnectionInfo *info =
@@ -153,10 +153,10 @@ static const char *peer_text(struct hf_http_call *c)
     return hf_arena_strdup(c->arena, host);
 }
 
-static void read_length(struct hf_http_call *c)
+static void read_length(struct hf_httpd_call *c)
 {
     int64_t length = 0;
-    const char *text = hf_http_call_header(c, "Content-Length");
+    const char *text = hf_httpd_call_header(c, "Content-Length");
     c->body_expected = SIZE_MAX;
     if (text == NULL || hf_parse_i64(text, 0, INT64_MAX, &length, NULL) != HF_OK)
         return;
@@ -165,11 +165,11 @@ static void read_length(struct hf_http_call *c)
         c->refused = HF_E_LIMIT;
 }
 
-static struct hf_http_call *new_call(struct hf_http_server *s, struct MHD_Connection *conn,
-                                     const char *url, const char *method)
+static struct hf_httpd_call *new_call(struct hf_httpd *s, struct MHD_Connection *conn,
+                                      const char *url, const char *method)
 {
-    struct hf_http_call *c = hf_calloc(1, sizeof(*c));
-    c->magic = HF_HTTP_CALL_MAGIC;
+    struct hf_httpd_call *c = hf_calloc(1, sizeof(*c));
+    c->magic = HF_HTTPD_CALL_MAGIC;
     c->server = s;
     c->conn = conn;
     c->refs = 1;
@@ -183,15 +183,15 @@ static struct hf_http_call *new_call(struct hf_http_server *s, struct MHD_Connec
         MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     c->fd = info == NULL ? -1 : info->connect_fd;
     pthread_mutex_init(&c->lock, NULL);
-    hf_buf_init(&c->queue, HF_LIMIT_HTTP_QUEUE);
+    hf_buf_init(&c->queue, HF_LIMIT_HTTPD_QUEUE);
     read_length(c);
     if (atomic_load(&s->is_draining))
         c->refused = HF_E_BUSY;
-    hf_http_server_list(s, c);
+    hf_httpd_list(s, c);
     return c;
 }
 
-static bool take_share(struct hf_http_server *s, size_t extra)
+static bool take_share(struct hf_httpd *s, size_t extra)
 {
     if (atomic_fetch_add(&s->bodies, extra) + extra <= s->o.max_bodies_bytes)
         return true;
@@ -200,7 +200,7 @@ static bool take_share(struct hf_http_server *s, size_t extra)
 }
 
 /* Room for len more bytes and a NUL; false when all bodies together would be too large. */
-static bool grow_body(struct hf_http_call *c, size_t len)
+static bool grow_body(struct hf_httpd_call *c, size_t len)
 {
     size_t need = c->body_len + len + 1;
     if (need <= c->body_cap)
@@ -220,7 +220,7 @@ static bool grow_body(struct hf_http_call *c, size_t len)
 }
 
 /* MHD_NO: so much more than is allowed that the connection is cut. */
-static enum MHD_Result take_body(struct hf_http_call *c, const char *data, size_t len)
+static enum MHD_Result take_body(struct hf_httpd_call *c, const char *data, size_t len)
 {
     if (c->refused == HF_OK && c->body_len + len > c->server->o.max_body_bytes)
         c->refused = HF_E_LIMIT;
@@ -239,28 +239,28 @@ static enum MHD_Result take_body(struct hf_http_call *c, const char *data, size_
     return MHD_YES;
 }
 
-static void refuse(struct hf_http_call *c)
+static void refuse(struct hf_httpd_call *c)
 {
     static const char large[] =
         "{\"error\":\"the request body is larger than this server takes\"}\n";
     static const char busy[] = "{\"error\":\"the server is full or stopping: try again later\"}\n";
     static const struct hf_http_header retry = {"Retry-After", "5"};
-    struct hf_http_server *s = c->server;
+    struct hf_httpd *s = c->server;
     bool is_large = c->refused == HF_E_LIMIT;
     if (s->o.on_refused != NULL) {
         s->o.on_refused(s->o.arg, c, c->refused);
         return;
     }
-    struct hf_http_reply r = {.status = is_large ? 413 : 503,
-                              .content_type = "application/json",
-                              .headers = &retry,
-                              .n_headers = is_large ? 0 : 1,
-                              .body = is_large ? large : busy,
-                              .len = is_large ? sizeof(large) - 1 : sizeof(busy) - 1};
-    hf_http_call_reply(c, &r);
+    struct hf_httpd_reply r = {.status = is_large ? 413 : 503,
+                               .content_type = "application/json",
+                               .headers = &retry,
+                               .n_headers = is_large ? 0 : 1,
+                               .body = is_large ? large : busy,
+                               .len = is_large ? sizeof(large) - 1 : sizeof(busy) - 1};
+    hf_httpd_call_reply(c, &r);
 }
 
-static void hand_over(struct hf_http_call *c)
+static void hand_over(struct hf_httpd_call *c)
 {
     c->start_ns = hf_clock_mono_ns();
     pthread_mutex_lock(&c->lock);
@@ -274,7 +274,7 @@ static void hand_over(struct hf_http_call *c)
 }
 
 /* The answer if there is one, else the connection sleeps until there is. */
-static enum MHD_Result settle(struct hf_http_call *c)
+static enum MHD_Result settle(struct hf_httpd_call *c)
 {
     enum MHD_Result rc = MHD_YES;
     pthread_mutex_lock(&c->lock);
@@ -293,17 +293,17 @@ static enum MHD_Result settle(struct hf_http_call *c)
     return rc;
 }
 
-enum MHD_Result hf_http_on_access(void *cls, struct MHD_Connection *conn, const char *url,
-                                  const char *method, const char *version, const char *data,
-                                  size_t *size, void **slot)
+enum MHD_Result hf_httpd_on_access(void *cls, struct MHD_Connection *conn, const char *url,
+                                   const char *method, const char *version, const char *data,
+                                   size_t *size, void **slot)
 {
-    struct hf_http_call *c = *slot;
+    struct hf_httpd_call *c = *slot;
     (void)version;
     if (c == NULL) {
         *slot = new_call(cls, conn, url, method);
         return MHD_YES;
     }
-    hf_assert_magic(c, HF_HTTP_CALL_MAGIC);
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
     if (*size > 0) {
         size_t len = *size;
         *size = 0;
@@ -316,17 +316,17 @@ enum MHD_Result hf_http_on_access(void *cls, struct MHD_Connection *conn, const 
 
 /* ---- the request, for the application ---- */
 
-const char *hf_http_call_method(const struct hf_http_call *c)
+const char *hf_httpd_call_method(const struct hf_httpd_call *c)
 {
     return c->method;
 }
 
-const char *hf_http_call_path(const struct hf_http_call *c)
+const char *hf_httpd_call_path(const struct hf_httpd_call *c)
 {
     return c->path;
 }
 
-const char *hf_http_call_query(const struct hf_http_call *c, const char *name)
+const char *hf_httpd_call_query(const struct hf_httpd_call *c, const char *name)
 {
     for (size_t i = 0; i < c->n_args; i++) {
         if (strcmp(c->args[i].name, name) == 0)
@@ -335,7 +335,7 @@ const char *hf_http_call_query(const struct hf_http_call *c, const char *name)
     return NULL;
 }
 
-const char *hf_http_call_header(const struct hf_http_call *c, const char *name)
+const char *hf_httpd_call_header(const struct hf_httpd_call *c, const char *name)
 {
     for (size_t i = 0; i < c->n_headers; i++) {
         if (strcasecmp(c->headers[i].name, name) == 0)
@@ -344,39 +344,39 @@ const char *hf_http_call_header(const struct hf_http_call *c, const char *name)
     return NULL;
 }
 
-size_t hf_http_call_headers(const struct hf_http_call *c, const struct hf_http_header **out)
+size_t hf_httpd_call_headers(const struct hf_httpd_call *c, const struct hf_http_header **out)
 {
     *out = c->headers;
     return c->n_headers;
 }
 
-const char *hf_http_call_body(const struct hf_http_call *c, size_t *len)
+const char *hf_httpd_call_body(const struct hf_httpd_call *c, size_t *len)
 {
     *len = c->body_len;
     return c->body == NULL ? "" : c->body;
 }
 
-const char *hf_http_call_peer(const struct hf_http_call *c)
+const char *hf_httpd_call_peer(const struct hf_httpd_call *c)
 {
     return c->peer;
 }
 
-void hf_http_call_set_data(struct hf_http_call *c, void *data)
+void hf_httpd_call_set_data(struct hf_httpd_call *c, void *data)
 {
     c->data = data;
 }
 
-void *hf_http_call_data(const struct hf_http_call *c)
+void *hf_httpd_call_data(const struct hf_httpd_call *c)
 {
     return c->data;
 }
 
-uint64_t hf_http_call_start_ns(const struct hf_http_call *c)
+uint64_t hf_httpd_call_start_ns(const struct hf_httpd_call *c)
 {
     return c->start_ns;
 }
 
-bool hf_http_call_is_gone(struct hf_http_call *c)
+bool hf_httpd_call_is_gone(struct hf_httpd_call *c)
 {
     pthread_mutex_lock(&c->lock);
     bool is_gone = c->is_gone;
@@ -384,15 +384,15 @@ bool hf_http_call_is_gone(struct hf_http_call *c)
     return is_gone;
 }
 
-void hf_http_call_drop_body(struct hf_http_call *c)
+void hf_httpd_call_drop_body(struct hf_httpd_call *c)
 {
     free_body(c);
 }
 
 /* ---- the answer ---- */
 
-static void add_headers(struct hf_http_call *c, struct MHD_Response *resp,
-                        const struct hf_http_reply *r)
+static void add_headers(struct hf_httpd_call *c, struct MHD_Response *resp,
+                        const struct hf_httpd_reply *r)
 {
     if (r->content_type != NULL)
         MHD_add_response_header(resp, "Content-Type", r->content_type);
@@ -402,7 +402,7 @@ static void add_headers(struct hf_http_call *c, struct MHD_Response *resp,
         MHD_add_response_header(resp, "Connection", "close");
 }
 
-static struct MHD_Response *whole_response(const struct hf_http_reply *r)
+static struct MHD_Response *whole_response(const struct hf_httpd_reply *r)
 {
     void *copy = hf_malloc(r->len + 1);
     if (r->len > 0)
@@ -413,9 +413,9 @@ static struct MHD_Response *whole_response(const struct hf_http_reply *r)
     return resp;
 }
 
-void hf_http_call_reply(struct hf_http_call *c, const struct hf_http_reply *r)
+void hf_httpd_call_reply(struct hf_httpd_call *c, const struct hf_httpd_reply *r)
 {
-    hf_assert_magic(c, HF_HTTP_CALL_MAGIC);
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
     struct MHD_Response *resp = whole_response(r);
     pthread_mutex_lock(&c->lock);
     hf_assert(c->is_handed && !c->is_stream && !c->is_finished && c->response == NULL);
@@ -430,7 +430,7 @@ void hf_http_call_reply(struct hf_http_call *c, const struct hf_http_reply *r)
 /* Called by the connection's thread for more of the stream. */
 static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
 {
-    struct hf_http_call *c = cls;
+    struct hf_httpd_call *c = cls;
     ssize_t n = 0;
     (void)pos;
     pthread_mutex_lock(&c->lock);
@@ -453,7 +453,7 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
         c->is_asleep = true;
         MHD_suspend_connection(c->conn);
     }
-    if (c->wants_drain && c->queue.len - c->queue_off < HF_HTTP_LOW_WATER) {
+    if (c->wants_drain && c->queue.len - c->queue_off < HF_HTTPD_LOW_WATER) {
         c->wants_drain = false;
         if (!c->is_finished && !c->is_aborted && c->server->o.on_drain != NULL)
             c->server->o.on_drain(c->server->o.arg, c);
@@ -462,9 +462,9 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
     return n;
 }
 
-void hf_http_call_start(struct hf_http_call *c, const struct hf_http_reply *r)
+void hf_httpd_call_start(struct hf_httpd_call *c, const struct hf_httpd_reply *r)
 {
-    hf_assert_magic(c, HF_HTTP_CALL_MAGIC);
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
     struct MHD_Response *resp =
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READ_BLOCK, read_stream, c, NULL);
     hf_assert(resp != NULL);
@@ -478,7 +478,7 @@ void hf_http_call_start(struct hf_http_call *c, const struct hf_http_reply *r)
     pthread_mutex_unlock(&c->lock);
 }
 
-static void close_gap(struct hf_http_call *c)
+static void close_gap(struct hf_httpd_call *c)
 {
     if (c->queue_off == 0)
         return;
@@ -488,11 +488,11 @@ static void close_gap(struct hf_http_call *c)
     c->queue_off = 0;
 }
 
-enum hf_code hf_http_call_write(struct hf_http_call *c, const void *data, size_t len,
-                                struct hf_err *err)
+enum hf_code hf_httpd_call_write(struct hf_httpd_call *c, const void *data, size_t len,
+                                 struct hf_err *err)
 {
     enum hf_code rc;
-    hf_assert_magic(c, HF_HTTP_CALL_MAGIC);
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
     pthread_mutex_lock(&c->lock);
     hf_assert(c->is_stream && !c->is_finished);
     if (c->is_gone || c->conn == NULL) {
@@ -502,14 +502,14 @@ enum hf_code hf_http_call_write(struct hf_http_call *c, const void *data, size_t
         rc = hf_buf_append(&c->queue, data, len, err);
     }
     if (rc == HF_OK && len > 0) {
-        c->wants_drain = c->wants_drain || c->queue.len >= HF_HTTP_HIGH_WATER;
+        c->wants_drain = c->wants_drain || c->queue.len >= HF_HTTPD_HIGH_WATER;
         wake(c);
     }
     pthread_mutex_unlock(&c->lock);
     return rc;
 }
 
-size_t hf_http_call_queued(struct hf_http_call *c)
+size_t hf_httpd_call_queued(struct hf_httpd_call *c)
 {
     pthread_mutex_lock(&c->lock);
     size_t n = c->queue.len - c->queue_off;
@@ -517,9 +517,9 @@ size_t hf_http_call_queued(struct hf_http_call *c)
     return n;
 }
 
-static void end(struct hf_http_call *c, bool is_aborted)
+static void end(struct hf_httpd_call *c, bool is_aborted)
 {
-    hf_assert_magic(c, HF_HTTP_CALL_MAGIC);
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
     pthread_mutex_lock(&c->lock);
     hf_assert(c->is_handed && !c->is_finished);
     c->is_finished = true;
@@ -528,13 +528,13 @@ static void end(struct hf_http_call *c, bool is_aborted)
     release(c);
 }
 
-void hf_http_call_finish(struct hf_http_call *c)
+void hf_httpd_call_finish(struct hf_httpd_call *c)
 {
     hf_assert(c->is_stream);
     end(c, false);
 }
 
-void hf_http_call_abort(struct hf_http_call *c)
+void hf_httpd_call_abort(struct hf_httpd_call *c)
 {
     end(c, true);
 }
