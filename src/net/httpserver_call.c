@@ -273,24 +273,31 @@ static void hand_over(struct hf_httpd_call *c)
         c->server->o.on_request(c->server->o.arg, c);
 }
 
-/* The answer if there is one, else the connection sleeps until there is. */
+static enum MHD_Result queue(struct hf_httpd_call *c, struct MHD_Response *resp, int status)
+{
+    enum MHD_Result rc = MHD_queue_response(c->conn, (unsigned)status, resp);
+    MHD_destroy_response(resp);
+    return rc;
+}
+
+/* The answer if there is one, else the connection sleeps until there is. libmicrohttpd locks a
+ * response while it reads from it, so none is touched with the call locked. */
 static enum MHD_Result settle(struct hf_httpd_call *c)
 {
-    enum MHD_Result rc = MHD_YES;
     pthread_mutex_lock(&c->lock);
     bool is_cut = c->is_gone || (c->is_aborted && !c->is_stream);
-    if (is_cut || (c->response == NULL && atomic_load(&c->server->is_stopping))) {
-        rc = MHD_NO;
-    } else if (c->response != NULL) {
-        rc = MHD_queue_response(c->conn, (unsigned)c->status, c->response);
-        MHD_destroy_response(c->response);
+    struct MHD_Response *resp = is_cut ? NULL : c->response;
+    int status = c->status;
+    is_cut = is_cut || (resp == NULL && atomic_load(&c->server->is_stopping));
+    if (resp != NULL)
         c->response = NULL;
-    } else {
-        c->is_asleep = true;
+    c->is_asleep = !is_cut && resp == NULL;
+    if (c->is_asleep)
         MHD_suspend_connection(c->conn);
-    }
     pthread_mutex_unlock(&c->lock);
-    return rc;
+    if (resp != NULL)
+        return queue(c, resp, status);
+    return is_cut ? MHD_NO : MHD_YES;
 }
 
 enum MHD_Result hf_httpd_on_access(void *cls, struct MHD_Connection *conn, const char *url,
