@@ -22,6 +22,10 @@ enum {
     HF_LIMIT_MERGE_INPUTS = 4096,     /* files one merge opens: 5 min of L0 at 20 ms is more; merges
                                          then run in several rounds */
     HF_LIMIT_READ_AHEAD = 256 << 10,  /* read buffer of one LTX input */
+    HF_LIMIT_HTTPD_HEAD = 32 << 10,    /* memory of one HTTP connection: request line and headers
+                                         (agents send 2-4 KiB) and the write buffer */
+    HF_LIMIT_HTTPD_QUEUE = 2 << 20,    /* unsent bytes of one answer: the high-water mark at which
+                                         writers stop, and one piece of 1 MiB on top */
 };
 
 #endif
