@@ -230,7 +230,11 @@ struct engine {
     pthread_mutex_t call_lock;
 };
 
-/* ---- db.c: the state machine ---- */
+struct hf_engine {
+    struct engine in;
+};
+
+/* ---- db.c: states, jobs, errors, life ---- */
 struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_err *err);
 /* Puts its timer on the loop; from then on it is freed only after the loop. */
 void db_attach(struct db *db);
@@ -239,8 +243,6 @@ void db_free(struct db *db);
 void db_start(struct db *db);
 /* Something may have changed: looks, ships, moves on. */
 void db_step(struct db *db);
-/* A busy database: steps, and waits for a checkpoint that is about to end (see db.c). */
-void db_poll(struct db *db);
 /* The watch said so. is_main: the event was for the main file. */
 void db_event(struct db *db, bool is_main);
 /* True when everything committed is in the replica, or nothing can be done about it now. */
@@ -248,18 +250,38 @@ bool db_is_synced(const struct db *db);
 /* Notes a clean position if it can be proven, lets go of the database. */
 void db_close(struct db *db);
 void db_set_state(struct db *db, enum db_state s);
+/* Polled or no longer. */
+void db_set_hot(struct db *db, bool is_hot);
 /* Logs once per change of text, remembers for status, and schedules another try from the beginning.
  */
 void db_fail(struct db *db, const char *what, const struct hf_err *err);
 void db_clear_error(struct db *db);
 void db_wake_at(struct db *db, uint64_t at_ms);
-/* Continuity is lost: lets go of the log, brings the checksums up to date, ships the difference. */
-void db_break(struct db *db, const char *why);
-void db_open(struct db *db);
+/* Gives up the log and what was captured but not taken. */
+void db_let_go(struct db *db);
 void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db *, struct hf_err *),
                void (*done)(struct db *, enum hf_code, struct hf_err *));
 bool db_lane_busy(const struct db *db, enum db_lane lane);
 
+/* ---- db_open.c: what its files say decides how it goes on ---- */
+void db_open(struct db *db);
+/* Continuity is lost: lets go of the log, brings the checksums up to date, ships the difference. */
+void db_break(struct db *db, const char *why);
+bool db_log_is_empty(const struct db *db);
+/* The file's times are old enough to prove that nothing was written since they were taken. */
+bool db_file_is_settled(const struct hf_file_stat *st);
+/* Quiet time after which it is closed; it is open. */
+uint64_t db_cold_after(const struct db *db);
+
+/* ---- db_follow.c: following the log ---- */
+/* One look; false if the database is no longer being followed. */
+bool db_look(struct db *db, uint64_t now);
+/* A look and what follows from it, in DB_LIVE. */
+void db_live_step(struct db *db, uint64_t now);
+/* A busy database: steps, and waits for a checkpoint that is about to end (see db_follow.c). */
+void db_poll(struct db *db);
+/* The path leads to another file, or to none: the old one is gone for good. */
+bool db_was_replaced(struct db *db);
 /* The rest that may be copied back under the write lock, in frames. */
 uint32_t db_lock_limit(const struct db *db);
 
@@ -286,5 +308,21 @@ void db_sql_cool_down(struct db *db);
 void db_upkeep_shipped(struct db *db, const struct hf_position *pos);
 /* Levels whose time has come (bit mask; bit 0: retention only). Does nothing without new input. */
 void db_upkeep_due(struct db *db, unsigned levels);
+
+/* ---- engine.c ---- */
+/* NULL on failure; the caller rehashes. */
+struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, struct hf_err *err);
+
+/* ---- engine_dirs.c: directories and what lies in them ---- */
+struct db_dir *engine_get_dir(struct engine *e, const char *path);
+/* Sets the watch if it is not set; logs when it can't be. */
+void engine_set_watch(struct engine *e, struct db_dir *dir);
+/* After databases were added. */
+void engine_rehash(struct engine *e);
+
+/* ---- engine_calls.c: requests of other threads, answered on the capture thread ---- */
+void engine_answer_calls(struct engine *e);
+/* Caller's thread: the loop ends; returns when it knows. */
+void engine_call_end(struct engine *e);
 
 #endif

@@ -1,8 +1,6 @@
 #include "replica/engine.h"
 
-#include <fnmatch.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -19,7 +17,6 @@ enum {
     AWAIT_POLL_US = 60,    /* ... when the log of one is about to become free */
     COLD_CHECK_TICKS = 60, /* a cold database is looked at this seldom without an event */
     SHIP_THREADS = 2,
-    SYNC_POLL_MS = 2,
 };
 
 /* A store and who uses it; databases on one store share it. */
@@ -28,55 +25,6 @@ struct store_ref {
     struct hf_store *store;
     struct store_ref *next;
 };
-
-struct hf_engine {
-    struct engine in;
-};
-
-/* A request of the caller's thread, answered on the capture thread. */
-struct engine_call {
-    void (*fn)(struct engine *e, struct engine_call *call);
-    void *arg;
-    hf_db_status_fn *status_fn;
-    bool is_done;
-    bool result; /* the call was begun */
-    char text[HF_LIMIT_PATH];
-    struct engine_call *next;
-};
-
-/* ---- names to databases ---- */
-
-static size_t bucket_of(const struct engine *e, const struct db_dir *dir, const char *name,
-                        size_t len)
-{
-    size_t h = (size_t)dir >> 4;
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)name[i]) * 1099511628211u;
-    return (h ^ (h >> 31)) % e->n_buckets;
-}
-
-static struct db *find_db(const struct engine *e, const struct db_dir *dir, const char *name,
-                          size_t len)
-{
-    struct db *db = e->by_name[bucket_of(e, dir, name, len)];
-    while (db != NULL &&
-           (db->dir != dir || strncmp(db->name, name, len) != 0 || db->name[len] != '\0'))
-        db = db->hash_next;
-    return db;
-}
-
-static void rehash(struct engine *e)
-{
-    e->n_buckets = e->n_dbs < 64 ? 127 : e->n_dbs * 2 + 1;
-    hf_free(e->by_name);
-    e->by_name = hf_calloc(e->n_buckets, sizeof(struct db *));
-    for (size_t i = 0; i < e->n_dbs; i++) {
-        struct db *db = e->dbs[i];
-        size_t b = bucket_of(e, db->dir, db->name, strlen(db->name));
-        db->hash_next = e->by_name[b];
-        e->by_name[b] = db;
-    }
-}
 
 /* ---- stores ---- */
 
@@ -100,112 +48,6 @@ static enum hf_code get_store(struct engine *e, const char *url, struct hf_store
     return HF_OK;
 }
 
-/* ---- watching ---- */
-
-static struct db *add_db(struct engine *e, const struct hf_config_db *conf, struct hf_err *err);
-
-/* A new file in a watched directory that a directory entry of the configuration covers. */
-static void adopt_new_file(struct db_dir *dir, const char *name)
-{
-    struct engine *e = dir->e;
-    HF_AUTO_FREE char *path = hf_path_join(dir->path, name);
-    for (size_t i = 0; i < e->cfg->n_dirs; i++) {
-        const struct hf_config_db *entry = e->cfg->dirs[i];
-        if (!entry->watch || !hf_config_dir_match(entry, path) || !hf_config_is_database(path))
-            continue;
-        struct hf_config_db *conf = hf_config_dir_db(entry, path);
-        struct hf_err err = HF_ERR_INIT;
-        struct db *db = add_db(e, conf, &err);
-        if (db == NULL) {
-            hf_log(HF_LOG_ERROR, "cannot replicate", HF_F_STR("db", path), HF_F_ERR(&err),
-                   HF_F_END);
-            hf_config_db_free(conf);
-            return;
-        }
-        db->take_conf = conf;
-        rehash(e);
-        hf_log(HF_LOG_INFO, "new database", HF_F_STR("db", path), HF_F_END);
-        db_start(db);
-        return;
-    }
-}
-
-static size_t strip_suffix(const char *name, bool *is_main)
-{
-    static const char *const suffixes[] = {"-wal", "-journal", "-shm"};
-    size_t len = strlen(name);
-    *is_main = true;
-    for (size_t i = 0; i < HF_ARRAY_LEN(suffixes); i++) {
-        size_t n = strlen(suffixes[i]);
-        if (len > n && strcmp(name + len - n, suffixes[i]) == 0) {
-            *is_main = false;
-            return len - n;
-        }
-    }
-    return len;
-}
-
-static void look_at_dir(struct engine *e, const struct db_dir *dir)
-{
-    for (size_t i = 0; i < e->n_dbs; i++) {
-        if (e->dbs[i]->dir == dir)
-            db_event(e->dbs[i], true);
-    }
-}
-
-static void on_watch(void *arg, const char *name, unsigned events)
-{
-    struct db_dir *dir = arg;
-    struct engine *e = dir->e;
-    if (e->is_ending)
-        return;
-    if ((events & HF_WATCH_DIR_GONE) != 0) {
-        hf_watch_remove(e->watch, dir->watch);
-        dir->watch = NULL; /* the tick sets it anew when the directory is back */
-    }
-    if (name == NULL) {
-        look_at_dir(e, dir);
-        return;
-    }
-    bool is_main = true;
-    size_t len = strip_suffix(name, &is_main);
-    struct db *db = find_db(e, dir, name, len);
-    if (db != NULL)
-        db_event(db, is_main);
-    else if (is_main && (events & (HF_WATCH_CREATED | HF_WATCH_MODIFIED)) != 0)
-        adopt_new_file(dir, name);
-}
-
-static void set_watch(struct engine *e, struct db_dir *dir)
-{
-    struct hf_err err = HF_ERR_INIT;
-    if (dir->watch != NULL || e->watch == NULL)
-        return;
-    enum hf_code rc = hf_watch_add(e->watch, dir->path, on_watch, dir, &dir->watch, &err);
-    if (rc != HF_OK)
-        dir->watch = NULL;
-    if (rc == HF_OK && e->tick_count > 0)
-        look_at_dir(e, dir);
-    if (rc != HF_OK && rc != HF_E_NOT_FOUND && e->tick_count % 60 == 0)
-        hf_log(HF_LOG_WARN, "cannot watch, looking every second instead",
-               HF_F_STR("dir", dir->path), HF_F_ERR(&err), HF_F_END);
-}
-
-static struct db_dir *get_dir(struct engine *e, const char *path)
-{
-    for (struct db_dir *d = e->dirs; d != NULL; d = d->next) {
-        if (strcmp(d->path, path) == 0)
-            return d;
-    }
-    struct db_dir *d = hf_calloc(1, sizeof(*d));
-    d->path = hf_strdup(path);
-    d->e = e;
-    d->next = e->dirs;
-    e->dirs = d;
-    set_watch(e, d);
-    return d;
-}
-
 /* ---- databases ---- */
 
 static enum hf_code open_replica(struct engine *e, struct db *db, struct hf_err *err)
@@ -215,8 +57,7 @@ static enum hf_code open_replica(struct engine *e, struct db *db, struct hf_err 
     return hf_replica_new(store, "", &db->replica, err);
 }
 
-/* The caller rehashes. NULL on failure. */
-static struct db *add_db(struct engine *e, const struct hf_config_db *conf, struct hf_err *err)
+struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, struct hf_err *err)
 {
     if (conf->n_replicas != 1) {
         hf_err_set(err, HF_E_UNSUPPORTED, "%s: %zu replicas; exactly one is supported so far",
@@ -233,7 +74,7 @@ static struct db *add_db(struct engine *e, const struct hf_config_db *conf, stru
     }
     db_attach(db);
     HF_AUTO_FREE char *dir = hf_path_dir(db->path);
-    db->dir = get_dir(e, dir);
+    db->dir = engine_get_dir(e, dir);
     e->dbs = hf_realloc(e->dbs, e->n_dbs + 1, sizeof(struct db *));
     e->dbs[e->n_dbs++] = db;
     return db;
@@ -242,12 +83,12 @@ static struct db *add_db(struct engine *e, const struct hf_config_db *conf, stru
 static enum hf_code add_all(struct engine *e, struct hf_err *err)
 {
     for (size_t i = 0; i < e->cfg->n_dbs; i++) {
-        if (add_db(e, e->cfg->dbs[i], err) == NULL)
+        if (engine_add_db(e, e->cfg->dbs[i], err) == NULL)
             return err == NULL ? HF_E_INVALID : err->code;
     }
     for (size_t i = 0; i < e->cfg->n_dirs; i++)
-        (void)get_dir(e, e->cfg->dirs[i]->path);
-    rehash(e);
+        (void)engine_get_dir(e, e->cfg->dirs[i]->path);
+    engine_rehash(e);
     return HF_OK;
 }
 
@@ -270,27 +111,11 @@ static void deliver(struct engine *e)
     }
 }
 
-static void answer_calls(struct engine *e)
-{
-    pthread_mutex_lock(&e->call_lock);
-    struct engine_call **p = &e->calls;
-    while (*p != NULL) {
-        struct engine_call *call = *p;
-        call->fn(e, call);
-        if (!call->is_done) {
-            p = &call->next;
-            continue;
-        }
-        *p = call->next;
-    }
-    pthread_mutex_unlock(&e->call_lock);
-}
-
 static void on_wake(void *arg)
 {
     struct engine *e = arg;
     deliver(e);
-    answer_calls(e);
+    engine_answer_calls(e);
 }
 
 static void wake_loop(void *arg)
@@ -330,7 +155,7 @@ static void upkeep_tick(struct engine *e, int64_t now_ms)
 static void net_tick(struct engine *e)
 {
     for (struct db_dir *d = e->dirs; d != NULL; d = d->next)
-        set_watch(e, d);
+        engine_set_watch(e, d);
     for (size_t i = 0; i < e->n_dbs; i++) {
         struct db *db = e->dbs[i];
         bool is_rest = db->state == DB_COLD || db->state == DB_WAIT;
@@ -390,113 +215,6 @@ static void *run_loop(void *arg)
     }
     end_loop(e);
     return NULL;
-}
-
-/* ---- calls from outside ---- */
-
-static bool call_engine(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
-{
-    pthread_mutex_lock(&e->call_lock);
-    call->next = e->calls;
-    e->calls = call;
-    hf_loop_wake(&e->loop);
-    uint64_t end = hf_clock_mono_ms() + timeout_ms;
-    while (!call->is_done && hf_clock_mono_ms() < end) {
-        pthread_mutex_unlock(&e->call_lock);
-        hf_loop_wake(&e->loop);
-        hf_clock_sleep_us(SYNC_POLL_MS * 1000u);
-        pthread_mutex_lock(&e->call_lock);
-    }
-    struct engine_call **p = &e->calls;
-    while (*p != NULL && *p != call)
-        p = &(*p)->next;
-    if (*p == call)
-        *p = call->next;
-    pthread_mutex_unlock(&e->call_lock);
-    return call->is_done;
-}
-
-static void sync_call(struct engine *e, struct engine_call *call)
-{
-    const struct db *behind = NULL;
-    bool is_first = !call->result;
-    e->is_urgent = true;
-    call->result = true;
-    for (size_t i = 0; i < e->n_dbs; i++) {
-        if (is_first || !db_is_synced(e->dbs[i]))
-            db_step(e->dbs[i]);
-        if (behind == NULL && !db_is_synced(e->dbs[i]))
-            behind = e->dbs[i];
-    }
-    call->is_done = behind == NULL;
-    if (behind != NULL)
-        snprintf(call->text, sizeof(call->text), "%s is not in its replica: %s", behind->path,
-                 behind->last_error == NULL ? db_state_word(behind->state) : behind->last_error);
-}
-
-static void sync_over(struct engine *e, struct engine_call *call)
-{
-    e->is_urgent = false;
-    call->is_done = true;
-}
-
-enum hf_code hf_engine_sync(struct hf_engine *he, uint32_t timeout_ms, struct hf_err *err)
-{
-    struct engine *e = &he->in;
-    struct engine_call *call = hf_calloc(1, sizeof(*call));
-    struct engine_call over = {.fn = sync_over};
-    call->fn = sync_call;
-    bool is_done = call_engine(e, call, timeout_ms);
-    enum hf_code rc = is_done ? HF_OK : hf_err_set(err, HF_E_TIMEOUT, "%s", call->text);
-    hf_free(call);
-    call_engine(e, &over, 1000);
-    return rc;
-}
-
-static void status_of(const struct db *db, struct hf_db_status *s)
-{
-    int64_t oldest = db->batch.pages != NULL ? db->batch_first_ms : 0;
-    if (oldest == 0 && db->cap != NULL && hf_capture_batch(db->cap)->commit != 0)
-        oldest = hf_capture_batch(db->cap)->first_wall_ms;
-    *s = (struct hf_db_status){
-        .path = db->path,
-        .replica = hf_replica_name(db->replica),
-        .state = db_state_word(db->state),
-        .txid = db->txid,
-        .lag_ms = oldest == 0 ? 0 : hf_clock_wall_ms() - oldest,
-        .pending_bytes = db->batch_bytes,
-        .log_bytes = db->cap == NULL ? 0 : hf_live_wal_size(hf_capture_live(db->cap)),
-        .shipped_files = db->shipped_files,
-        .shipped_bytes = db->shipped_bytes,
-        .rebases = db->rebases,
-        .error = db->last_error == NULL ? "" : db->last_error,
-    };
-}
-
-static void status_call(struct engine *e, struct engine_call *call)
-{
-    for (size_t i = 0; i < e->n_dbs; i++) {
-        struct hf_db_status s;
-        status_of(e->dbs[i], &s);
-        call->status_fn(call->arg, &s);
-    }
-    call->is_done = true;
-}
-
-void hf_engine_status(struct hf_engine *he, hf_db_status_fn *fn, void *arg)
-{
-    struct engine_call *call = hf_calloc(1, sizeof(*call));
-    call->fn = status_call;
-    call->status_fn = fn;
-    call->arg = arg;
-    (void)call_engine(&he->in, call, 10000);
-    hf_free(call);
-}
-
-static void end_call(struct engine *e, struct engine_call *call)
-{
-    e->is_ending = true;
-    call->is_done = true;
 }
 
 /* ---- life ---- */
@@ -582,9 +300,7 @@ void hf_engine_stop(struct hf_engine *he)
         return;
     struct engine *e = &he->in;
     hf_assert_magic(e, ENGINE_MAGIC);
-    struct engine_call call = {.fn = end_call};
-    /* No wake behind it: the loop may be closed as soon as the call is done. */
-    (void)call_engine(e, &call, UINT32_MAX);
+    engine_call_end(e);
     pthread_join(e->thread, NULL);
     free_engine(he);
 }

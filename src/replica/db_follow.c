@@ -1,0 +1,265 @@
+/*
+ * Following the log of one database: looks at it, when to let go of it, checkpoints for
+ * applications that do not, and polling one that is busy.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "os/cpu.h"
+#include "replica/db.h"
+
+/* When frames are there but not yet copied back, or the event came before the header: look again
+ * soon, then ever later. */
+static void plan_relook(struct db *db, uint64_t now, bool is_needed)
+{
+    if (!is_needed) {
+        db->relook_ms = 0;
+        return;
+    }
+    if (now - db->last_event_ms > 200)
+        return;
+    db->relook_ms = db->relook_ms == 0 ? 1 : db->relook_ms * 2;
+    if (db->relook_ms <= 64)
+        db_wake_at(db, now + db->relook_ms);
+}
+
+static bool wants_checkpoint(const struct db *db, uint64_t now)
+{
+    uint32_t behind = db->log_frames - db->backfill;
+    uint64_t since = now - db->last_ckpt_ms;
+    if (behind == 0 || db_lane_busy(db, LANE_SQL) || db->holds_write)
+        return false;
+    if (behind > DB_BEHIND_FRAMES)
+        return since >= DB_CKPT_GAP_MS && now - db->behind_since_ms >= DB_BEHIND_MS &&
+               !hf_live_is_checkpointing(hf_capture_live(db->cap));
+    return now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS && since >= DB_IDLE_CHECKPOINT_MS;
+}
+
+uint32_t db_lock_limit(const struct db *db)
+{
+    uint32_t share = db->log_frames / 8;
+    return share < DB_WRITE_LOCK_FRAMES ? DB_WRITE_LOCK_FRAMES : share;
+}
+
+/* A writer that never checkpoints and never pauses: passive checkpoints leave a rest that is never
+ * empty; it is copied back under the write lock when it is short. */
+static bool wants_write_lock(const struct db *db, uint64_t now)
+{
+    return hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && !db_lane_busy(db, LANE_SQL) &&
+           !db->holds_write && db->log_frames > DB_LONG_LOG_FRAMES &&
+           db->log_frames > db->backfill && db->log_frames - db->backfill <= db_lock_limit(db) &&
+           now - db->write_since_ms >= db->write_gap_ms;
+}
+
+static void look_after_log(struct db *db, uint64_t now)
+{
+    if (wants_checkpoint(db, now))
+        db_sql_checkpoint(db, false);
+    else if (wants_write_lock(db, now))
+        db_sql_checkpoint(db, true);
+}
+
+static void look_quiet(struct db *db, uint64_t now)
+{
+    bool is_quiet = hf_capture_state(db->cap) == HF_CAPTURE_DRAINED &&
+                    hf_capture_batch(db->cap)->commit == 0 && db->batch.pages == NULL &&
+                    now - db->last_new_ms >= db->cold_after_ms && !db_lane_busy(db, LANE_SQL);
+    if (is_quiet && !db->e->is_ending)
+        db_sql_cool_down(db);
+}
+
+/* The batch is full and nothing takes it: rather than let the log grow without end, let it go; what
+ * was not shipped is shipped as a difference when the store is back. */
+static bool gave_up(struct db *db, bool is_full, uint64_t now)
+{
+    if (!is_full || db->batch.pages == NULL) {
+        db->full_since_ms = 0;
+        return false;
+    }
+    if (db->full_since_ms == 0)
+        db->full_since_ms = now;
+    if (now - db->full_since_ms < DB_GIVE_UP_MS || db_lane_busy(db, LANE_SHIP))
+        return false;
+    struct hf_err err = HF_ERR_INIT;
+    hf_err_set(&err, HF_E_BUSY, "the replica does not take what is written; the log is let go");
+    db_drop_batch(db);
+    db->pos = (struct hf_position){0};
+    db_fail(db, "falling behind", &err);
+    return true;
+}
+
+static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
+{
+    db->torn_since_ms = 0;
+    if (look->log_frames - look->backfill <= DB_BEHIND_FRAMES || look->backfill != db->backfill)
+        db->behind_since_ms = now; /* the application checkpoints itself */
+    db->log_frames = look->log_frames;
+    db->backfill = look->backfill;
+    /* the end of a running checkpoint must not be missed; but one that died leaves its traces */
+    bool is_ending = look->is_waiting_drain && now - db->last_event_ms < DB_CKPT_EVENT_MS &&
+                     hf_live_is_checkpointing(hf_capture_live(db->cap));
+    bool is_recent = now - db->last_new_ms <= (db->is_hot ? DB_HOT_MS : DB_WARM_MS);
+    if (look->has_new) {
+        db->last_new_ms = now;
+        db->hold_until_ms = 0;
+        db->cold_after_ms = db_cold_after(db);
+    }
+    db_set_hot(db, is_ending || is_recent);
+    if (look->log_frames == look->backfill && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING)
+        db_wake_at(db, now + DB_EMPTY_MS + 1);
+    bool is_behind = look->is_waiting_drain && (look->log_frames >= 900 || look->backfill > 0);
+    plan_relook(db, now, is_behind || (!look->has_new && now - db->last_event_ms < 20));
+}
+
+static void look_failed(struct db *db, const struct hf_look *look, enum hf_code rc,
+                        struct hf_err *err, uint64_t now)
+{
+    if (rc == HF_E_CONFLICT || rc == HF_E_CORRUPT) {
+        db_break(db, err->text);
+        return;
+    }
+    if (rc != HF_E_BUSY) {
+        db_fail(db, "cannot read", err);
+        return;
+    }
+    if (db->torn_since_ms == 0)
+        db->torn_since_ms = now;
+    if (look->wants_recovery && now - db->torn_since_ms > 10 && db->batch.pages == NULL) {
+        db_let_go(db);
+        db_sql_closed(db, HF_SQL_TOUCH);
+        return;
+    }
+    db_wake_at(db, now + 1);
+}
+
+static bool batch_holds_log(const struct db *db)
+{
+    return (db->batch.pages != NULL && db->batch_has_refs) ||
+           (db->run.pages != NULL && db->run_has_refs);
+}
+
+/* While an upload runs, what is captured beside it is limited: the log holds the rest. */
+static bool must_hold(const struct db *db, size_t pending)
+{
+    if (db->batch.pages == NULL && db->run.pages == NULL)
+        return false;
+    return pending >= DB_HOLD_BYTES ||
+           db->batch_bytes + pending + hf_capture_ahead_bytes(db->cap) > DB_MEMORY_BYTES;
+}
+
+/* A checkpoint of ours runs only while a slot is held: SQLite before 3.51.3 can lose pages when the
+ * log is reset under a checkpoint that is beginning. */
+static enum hf_drain may_let_go(struct db *db, uint64_t now)
+{
+    bool is_ours = db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT;
+    if (batch_holds_log(db) || is_ours)
+        return HF_DRAIN_NO;
+    if (now - db->last_event_ms < DB_APPEND_MS && hf_capture_is_appended(db->cap)) {
+        db->hold_until_ms = now + DB_EMPTY_MS;
+        return HF_DRAIN_LEAVE;
+    }
+    if (now < db->hold_until_ms)
+        return HF_DRAIN_NO;
+    return now - db->last_event_ms < DB_EMPTY_MS ? HF_DRAIN_USED : HF_DRAIN_ANY;
+}
+
+/* One look; false if the database is no longer being followed. */
+bool db_look(struct db *db, uint64_t now)
+{
+    struct hf_look l;
+    struct hf_err err = HF_ERR_INIT;
+    enum hf_drain drain = may_let_go(db, now);
+    size_t before = hf_capture_pending_bytes(db->cap);
+    if (must_hold(db, before))
+        return !gave_up(db, true, now);
+    enum hf_code rc = hf_capture_look(db->cap, drain, &l, &err);
+    if (rc != HF_OK) {
+        look_failed(db, &l, rc, &err, now);
+        return db->cap != NULL;
+    }
+    db->e->pending_bytes += hf_capture_pending_bytes(db->cap) - before;
+    if (l.wants_recovery) {
+        db_let_go(db);
+        db_sql_closed(db, HF_SQL_TOUCH);
+        return false;
+    }
+    after_look(db, &l, now);
+    return !gave_up(db, l.is_full, now);
+}
+
+/* The path leads to another file, or to none: the old one is gone for good. */
+bool db_was_replaced(struct db *db)
+{
+    struct hf_file_stat st;
+    struct hf_live *live = hf_capture_live(db->cap);
+    if (hf_path_stat(db->path, &st, NULL) == HF_OK && st.dev == hf_live_dev(live) &&
+        st.inode == hf_live_inode(live))
+        return false;
+    hf_log(HF_LOG_INFO, "database file replaced or removed", HF_F_STR("db", db->path), HF_F_END);
+    return true;
+}
+
+void db_live_step(struct db *db, uint64_t now)
+{
+    if (!db_look(db, now))
+        return;
+    if (db->holds_write && now - db->write_since_ms > DB_WRITE_HOLD_MS) {
+        hf_live_drop_write(hf_capture_live(db->cap));
+        db->holds_write = false;
+    }
+    db_ship_if_due(db);
+    if (db->cap == NULL || db->state != DB_LIVE)
+        return;
+    uint64_t due = db_ship_due_at(db);
+    if (due != 0)
+        db_wake_at(db, due);
+    look_after_log(db, now);
+    if (db->cap != NULL)
+        look_quiet(db, now);
+}
+
+static bool is_following(const struct db *db)
+{
+    return (db->state == DB_LIVE || db->state == DB_BASE_SCAN) &&
+           hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING;
+}
+
+/* A checkpoint of a few frames is over in some 0.3 ms, most of which its process waits for its
+ * disk: that end is awaited on the spot, reading shared memory. */
+static void await_short_checkpoint(struct db *db)
+{
+    const struct hf_live *live = hf_capture_live(db->cap);
+    uint64_t end = hf_clock_mono_ns() + DB_SPIN_US * 1000u;
+    while (hf_live_is_checkpointing(live) && hf_clock_mono_ns() < end)
+        hf_cpu_relax();
+    /* slot 0 is let go of a moment after the counter says so */
+    for (int i = 0; i < DB_LOOKS && is_following(db); i++) {
+        db_step(db);
+        if (db->backfill < db->log_frames)
+            return;
+    }
+}
+
+/*
+ * The moment between the end of an application's checkpoint and its next commit is the only one in
+ * which a log that is written without a pause can be let go of: some 20 us. Missed, the next commit
+ * appends and runs another checkpoint, with its fsync, and so does every one after it. So while a
+ * checkpoint runs on the log of a busy database, or has run, it is polled faster (is_awaiting).
+ */
+void db_poll(struct db *db)
+{
+    uint64_t now = hf_clock_mono_ms();
+    db_step(db);
+    if (!is_following(db) || db->holds_write || batch_holds_log(db)) {
+        db->is_awaiting = false;
+        return;
+    }
+    bool is_running = hf_live_is_checkpointing(hf_capture_live(db->cap));
+    bool was_awaiting = db->is_awaiting;
+    db->is_awaiting = is_running || db->backfill > 0;
+    if (db->is_awaiting && !was_awaiting)
+        db->await_since_ms = now;
+    if (now - db->await_since_ms > DB_AWAIT_MS) /* a reader holds it up, or its process died */
+        db->is_awaiting = false;
+    if (db->is_awaiting && is_running && db->backfill > 0)
+        await_short_checkpoint(db);
+}

@@ -1,0 +1,151 @@
+/*
+ * Requests from other threads: sync, status, end. Each is a struct on the caller's side that the
+ * capture thread takes up when it is woken.
+ */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "replica/db.h"
+
+enum { SYNC_POLL_MS = 2 };
+
+/* A request of the caller's thread, answered on the capture thread. */
+struct engine_call {
+    void (*fn)(struct engine *e, struct engine_call *call);
+    void *arg;
+    hf_db_status_fn *status_fn;
+    bool is_done;
+    bool result; /* the call was begun */
+    char text[HF_LIMIT_PATH];
+    struct engine_call *next;
+};
+
+void engine_answer_calls(struct engine *e)
+{
+    pthread_mutex_lock(&e->call_lock);
+    struct engine_call **p = &e->calls;
+    while (*p != NULL) {
+        struct engine_call *call = *p;
+        call->fn(e, call);
+        if (!call->is_done) {
+            p = &call->next;
+            continue;
+        }
+        *p = call->next;
+    }
+    pthread_mutex_unlock(&e->call_lock);
+}
+
+static bool call_engine(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
+{
+    pthread_mutex_lock(&e->call_lock);
+    call->next = e->calls;
+    e->calls = call;
+    hf_loop_wake(&e->loop);
+    uint64_t end = hf_clock_mono_ms() + timeout_ms;
+    while (!call->is_done && hf_clock_mono_ms() < end) {
+        pthread_mutex_unlock(&e->call_lock);
+        hf_loop_wake(&e->loop);
+        hf_clock_sleep_us(SYNC_POLL_MS * 1000u);
+        pthread_mutex_lock(&e->call_lock);
+    }
+    struct engine_call **p = &e->calls;
+    while (*p != NULL && *p != call)
+        p = &(*p)->next;
+    if (*p == call)
+        *p = call->next;
+    pthread_mutex_unlock(&e->call_lock);
+    return call->is_done;
+}
+
+static void sync_call(struct engine *e, struct engine_call *call)
+{
+    const struct db *behind = NULL;
+    bool is_first = !call->result;
+    e->is_urgent = true;
+    call->result = true;
+    for (size_t i = 0; i < e->n_dbs; i++) {
+        if (is_first || !db_is_synced(e->dbs[i]))
+            db_step(e->dbs[i]);
+        if (behind == NULL && !db_is_synced(e->dbs[i]))
+            behind = e->dbs[i];
+    }
+    call->is_done = behind == NULL;
+    if (behind != NULL)
+        snprintf(call->text, sizeof(call->text), "%s is not in its replica: %s", behind->path,
+                 behind->last_error == NULL ? db_state_word(behind->state) : behind->last_error);
+}
+
+static void sync_over(struct engine *e, struct engine_call *call)
+{
+    e->is_urgent = false;
+    call->is_done = true;
+}
+
+enum hf_code hf_engine_sync(struct hf_engine *he, uint32_t timeout_ms, struct hf_err *err)
+{
+    struct engine *e = &he->in;
+    struct engine_call *call = hf_calloc(1, sizeof(*call));
+    struct engine_call over = {.fn = sync_over};
+    call->fn = sync_call;
+    bool is_done = call_engine(e, call, timeout_ms);
+    enum hf_code rc = is_done ? HF_OK : hf_err_set(err, HF_E_TIMEOUT, "%s", call->text);
+    hf_free(call);
+    call_engine(e, &over, 1000);
+    return rc;
+}
+
+static void status_of(const struct db *db, struct hf_db_status *s)
+{
+    int64_t oldest = db->batch.pages != NULL ? db->batch_first_ms : 0;
+    if (oldest == 0 && db->cap != NULL && hf_capture_batch(db->cap)->commit != 0)
+        oldest = hf_capture_batch(db->cap)->first_wall_ms;
+    *s = (struct hf_db_status){
+        .path = db->path,
+        .replica = hf_replica_name(db->replica),
+        .state = db_state_word(db->state),
+        .txid = db->txid,
+        .lag_ms = oldest == 0 ? 0 : hf_clock_wall_ms() - oldest,
+        .pending_bytes = db->batch_bytes,
+        .log_bytes = db->cap == NULL ? 0 : hf_live_wal_size(hf_capture_live(db->cap)),
+        .shipped_files = db->shipped_files,
+        .shipped_bytes = db->shipped_bytes,
+        .rebases = db->rebases,
+        .error = db->last_error == NULL ? "" : db->last_error,
+    };
+}
+
+static void status_call(struct engine *e, struct engine_call *call)
+{
+    for (size_t i = 0; i < e->n_dbs; i++) {
+        struct hf_db_status s;
+        status_of(e->dbs[i], &s);
+        call->status_fn(call->arg, &s);
+    }
+    call->is_done = true;
+}
+
+void hf_engine_status(struct hf_engine *he, hf_db_status_fn *fn, void *arg)
+{
+    struct engine_call *call = hf_calloc(1, sizeof(*call));
+    call->fn = status_call;
+    call->status_fn = fn;
+    call->arg = arg;
+    (void)call_engine(&he->in, call, 10000);
+    hf_free(call);
+}
+
+static void end_call(struct engine *e, struct engine_call *call)
+{
+    e->is_ending = true;
+    call->is_done = true;
+}
+
+void engine_call_end(struct engine *e)
+{
+    struct engine_call call = {.fn = end_call};
+    /* No wake behind it: the loop may be closed as soon as the call is done. */
+    (void)call_engine(e, &call, UINT32_MAX);
+}
