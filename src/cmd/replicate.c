@@ -15,6 +15,7 @@
 #include "base/parse.h"
 #include "cmd/common.h"
 #include "cmd/rows.h"
+#include "cmd/serve.h"
 #include "os/file.h"
 #include "os/loop.h"
 #include "replica/compact.h"
@@ -299,9 +300,16 @@ static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct 
     HF_TRY(hf_exe_path(exe, sizeof(exe), err));
     struct hf_engine_options eo = {.cfg = cfg, .exe = exe};
     HF_TRY(hf_engine_start(&eo, &e, err));
+    struct hf_serve *serve = NULL;
+    enum hf_code rc = hf_serve_start(cfg, e, &serve, err);
+    if (rc != HF_OK) {
+        hf_engine_stop(e);
+        return rc;
+    }
     hf_log(HF_LOG_INFO, "replicating", HF_F_STR("version", HF_VERSION),
            HF_F_U64("databases", cfg->n_dbs), HF_F_STR("config", cfg->file), HF_F_END);
-    enum hf_code rc = follow(run, cfg, e, &set, err);
+    rc = follow(run, cfg, e, &set, err);
+    hf_serve_stop(serve);
     hf_engine_stop(e);
     if (rc == HF_OK)
         rc = tidy(cfg, o, err);

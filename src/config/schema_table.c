@@ -47,7 +47,6 @@ static SECTION(logging, "logging", "logging", "How and where to log.");
 #define F(field) offsetof(struct hf_config_socket, field)
 static const struct hf_key socket_keys[] = {
     {.name = "enabled", .kind = HF_KEY_BOOL, .offset = F(enabled), .def = "false", .since = "0.5",
-     .not_honoured = "this version has no control socket",
      .doc = "Serve the control socket."},
     {.name = "path", .kind = HF_KEY_STRING, .offset = F(path), .def = "/var/run/holdfast.sock",
      .since = "0.5", .doc = "Path of the Unix socket."},
@@ -363,8 +362,8 @@ static const struct hf_key root_keys[] = {
     {.name = "shutdown-sync-interval", .kind = HF_KEY_MS, .offset = F(shutdown_sync_interval_ms),
      .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5", .doc = "Pause between those tries."},
     {.name = "addr", .kind = HF_KEY_STRING, .offset = F(addr), .since = "0.3",
-     .not_honoured = "this version serves no metrics; holdfast status shows the state",
-     .doc = "Address of the metrics endpoint, \":9090\"."},
+     .doc = "Address that serves /metrics (Prometheus) and /healthz: \":9090\" on every interface, "
+            "\"127.0.0.1:9090\" on this machine only."},
     {.name = "mcp-addr", .kind = HF_KEY_STRING, .offset = F(mcp_addr), .since = "0.5",
      .not_honoured = "this version has no MCP server",
      .doc = "Address of the MCP server."},

@@ -192,6 +192,13 @@ struct db {
     uint64_t await_since_ms;
     bool is_awaiting;
     char *last_error;
+    enum hf_code last_code;     /* of it */
+    bool is_urgent;             /* sync asked for: its interval does not count */
+    bool is_gone;               /* unregistered: closed, shown nowhere, freed with the engine */
+    struct hf_config *take_cfg; /* of a database registered later; owned */
+    int64_t last_sync_ms;       /* wall time of the last upload; 0 = none yet */
+    uint64_t ship_ms;           /* spent on uploads */
+    uint64_t errors;
 
     uint64_t shipped_files;
     uint64_t shipped_bytes;
@@ -321,6 +328,19 @@ void engine_set_watch(struct engine *e, struct db_dir *dir);
 void engine_rehash(struct engine *e);
 
 /* ---- engine_calls.c: requests of other threads, answered on the capture thread ---- */
+/* fn sets is_done when there is nothing more to do for it; until then it is called after each
+ * wake. */
+struct engine_call {
+    void (*fn)(struct engine *e, struct engine_call *call);
+    void *arg;
+    hf_db_status_fn *status_fn;
+    bool is_done;
+    bool result; /* the call was begun */
+    char text[HF_LIMIT_PATH];
+    struct engine_call *next;
+};
+/* Any other thread; true if it was done within timeout_ms. */
+bool engine_call_run(struct engine *e, struct engine_call *call, uint64_t timeout_ms);
 void engine_answer_calls(struct engine *e);
 /* Caller's thread: the loop ends; returns when it knows. */
 void engine_call_end(struct engine *e);

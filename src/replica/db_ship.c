@@ -60,6 +60,8 @@ static void ship_failed(struct db *db, enum hf_code rc, struct hf_err *err)
         other_writer(db, err);
         return;
     }
+    db->errors++;
+    db->last_code = rc;
     db->ship_retry_ms = db->ship_retry_ms == 0 ? DB_RETRY_MIN_MS : db->ship_retry_ms * 2;
     if (db->ship_retry_ms > DB_RETRY_MAX_MS)
         db->ship_retry_ms = DB_RETRY_MAX_MS;
@@ -91,6 +93,9 @@ static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
            HF_F_U64("pages", hf_pageset_count(db->batch.pages)), HF_F_END);
     db->txid = db->next_txid;
     db->pos = db->next_pos;
+    db->is_urgent = false; /* who waits for more asks again */
+    db->last_sync_ms = hf_clock_wall_ms();
+    db->ship_ms += hf_clock_mono_ms() - db->last_ship_ms;
     db->shipped_files++;
     db->shipped_bytes += db->sent_bytes;
     db->is_new_chain = false;
@@ -124,7 +129,7 @@ static bool is_early(const struct db *db, uint64_t now, size_t pending)
 
 static bool is_due(const struct db *db, uint64_t now)
 {
-    if (db->e->is_urgent || now >= db->last_ship_ms + interval_ms(db))
+    if (db->e->is_urgent || db->is_urgent || now >= db->last_ship_ms + interval_ms(db))
         return true;
     size_t pending = hf_capture_pending_bytes(db->cap);
     if (db->e->pending_bytes > HF_LIMIT_PENDING_ALL)

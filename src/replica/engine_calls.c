@@ -11,17 +11,6 @@
 
 enum { SYNC_POLL_MS = 2 };
 
-/* A request of the caller's thread, answered on the capture thread. */
-struct engine_call {
-    void (*fn)(struct engine *e, struct engine_call *call);
-    void *arg;
-    hf_db_status_fn *status_fn;
-    bool is_done;
-    bool result; /* the call was begun */
-    char text[HF_LIMIT_PATH];
-    struct engine_call *next;
-};
-
 void engine_answer_calls(struct engine *e)
 {
     pthread_mutex_lock(&e->call_lock);
@@ -38,7 +27,7 @@ void engine_answer_calls(struct engine *e)
     pthread_mutex_unlock(&e->call_lock);
 }
 
-static bool call_engine(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
+bool engine_call_run(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
 {
     pthread_mutex_lock(&e->call_lock);
     call->next = e->calls;
@@ -90,11 +79,18 @@ enum hf_code hf_engine_sync(struct hf_engine *he, uint32_t timeout_ms, struct hf
     struct engine_call *call = hf_calloc(1, sizeof(*call));
     struct engine_call over = {.fn = sync_over};
     call->fn = sync_call;
-    bool is_done = call_engine(e, call, timeout_ms);
+    bool is_done = engine_call_run(e, call, timeout_ms);
     enum hf_code rc = is_done ? HF_OK : hf_err_set(err, HF_E_TIMEOUT, "%s", call->text);
     hf_free(call);
-    call_engine(e, &over, 1000);
+    engine_call_run(e, &over, 1000);
     return rc;
+}
+
+/* Snapshots are due at multiples of their interval, if anything is new by then. */
+static int64_t next_snapshot(const struct db *db)
+{
+    int64_t iv = db->rconf->snapshot_interval_ms;
+    return iv <= 0 ? 0 : (hf_clock_wall_ms() / iv + 1) * iv;
 }
 
 static void status_of(const struct db *db, struct hf_db_status *s)
@@ -106,6 +102,14 @@ static void status_of(const struct db *db, struct hf_db_status *s)
         .path = db->path,
         .replica = hf_replica_name(db->replica),
         .state = db_state_word(db->state),
+        .type = hf_replica_type_word(db->rconf->type),
+        .is_stopped = db->state == DB_CLOSED,
+        .db_bytes = (uint64_t)db->pos.commit * db->pos.page_size,
+        .last_sync_ms = db->last_sync_ms,
+        .next_snapshot_ms = next_snapshot(db),
+        .errors = db->errors,
+        .ship_ms = db->ship_ms,
+        .code = db->last_error == NULL ? HF_OK : db->last_code,
         .txid = db->txid,
         .lag_ms = oldest == 0 ? 0 : hf_clock_wall_ms() - oldest,
         .pending_bytes = db->batch_bytes,
@@ -121,6 +125,8 @@ static void status_call(struct engine *e, struct engine_call *call)
 {
     for (size_t i = 0; i < e->n_dbs; i++) {
         struct hf_db_status s;
+        if (e->dbs[i]->is_gone)
+            continue;
         status_of(e->dbs[i], &s);
         call->status_fn(call->arg, &s);
     }
@@ -133,7 +139,7 @@ void hf_engine_status(struct hf_engine *he, hf_db_status_fn *fn, void *arg)
     call->fn = status_call;
     call->status_fn = fn;
     call->arg = arg;
-    (void)call_engine(&he->in, call, 10000);
+    (void)engine_call_run(&he->in, call, 10000);
     hf_free(call);
 }
 
@@ -147,5 +153,5 @@ void engine_call_end(struct engine *e)
 {
     struct engine_call call = {.fn = end_call};
     /* No wake behind it: the loop may be closed as soon as the call is done. */
-    (void)call_engine(e, &call, UINT32_MAX);
+    (void)engine_call_run(e, &call, UINT32_MAX);
 }
