@@ -335,3 +335,15 @@ def test_signal_during_a_waiting_sync(served):
     served.p.signal(15)
     assert served.p.wait(60) != 0
     c.close()
+
+
+def test_grafana_board_names_what_is_served(served):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with open(os.path.join(root, "packaging/grafana/holdfast.json")) as f:
+        board = json.load(f)
+    used = {m for p in board["panels"] for t in p["targets"]
+            for m in re.findall(r"\b(?:litestream|holdfast|process)_[a-z_0-9]+", t["expr"])}
+    have = samples(get(served.metrics_url() + "/metrics")[2])
+    assert len(used) > 10 and used <= set(have), used - set(have)
+    labels = {l for p in board["panels"] for t in p["targets"] for l in re.findall(r"\b(\w+)=~", t["expr"])}
+    assert labels == {"instance", "db"}
