@@ -21,6 +21,7 @@ extern const struct hf_command hf_cmd_status;
 extern const struct hf_command hf_cmd_stop;
 extern const struct hf_command hf_cmd_sync;
 extern const struct hf_command hf_cmd_unregister;
+extern const struct hf_command hf_cmd_verify;
 extern const struct hf_command hf_cmd_version;
 
 #endif

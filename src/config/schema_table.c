@@ -87,8 +87,8 @@ static SECTION(retention, "retention", "retention", "Whether old files are delet
 
 static const struct hf_key validation_keys[] = {
     {.name = "interval", .kind = HF_KEY_MS, .offset = 0, .def = "0", .max = YEARS_MS,
-     .since = "0.5", .not_honoured = "replicas are not validated by themselves yet; restore with "
-                                     "-integrity-check full does it",
+     .since = "0.5", .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+                     "timer compares replicas with their databases",
      .doc = "Time between two checks of each replica; 0 = off."},
 };
 static SECTION(validation, "validation", "validation", "Checks of replicas by themselves.");
@@ -133,8 +133,8 @@ static const struct hf_key replica_keys[] = {
      .doc = "Time between two snapshots of this replica. Wins over snapshot.interval."},
     {.name = "validation-interval", .kind = HF_KEY_MS, .offset = F(r.validation_interval_ms),
      .def = "0", .max = YEARS_MS, .since = "0.3", .flags = SHARED,
-     .not_honoured = "replicas are not validated by themselves yet; restore with -integrity-check "
-                     "full does it",
+     .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+                     "timer compares replicas with their databases",
      .doc = "Time between two trial restores of this replica; 0 = off."},
     {.name = "max-sync-ltx-files", .kind = HF_KEY_INT, .offset = F(r.max_sync_ltx_files),
      .def = "256", .min = 1, .max = 1000000, .since = "0.5", .flags = SHARED,
