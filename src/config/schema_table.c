@@ -87,7 +87,8 @@ static SECTION(retention, "retention", "retention", "Whether old files are delet
 
 static const struct hf_key validation_keys[] = {
     {.name = "interval", .kind = HF_KEY_MS, .offset = 0, .def = "0", .max = YEARS_MS,
-     .since = "0.5", .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+     .since = "0.5",
+     .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
                      "timer compares replicas with their databases",
      .doc = "Time between two checks of each replica; 0 = off."},
 };

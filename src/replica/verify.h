@@ -49,7 +49,7 @@ enum hf_verdict {
 };
 
 const char *hf_verdict_word(enum hf_verdict v);
-enum hf_code hf_verdict_code(enum hf_verdict v);
+HF_MUST enum hf_code hf_verdict_code(enum hf_verdict v);
 
 struct hf_verify_options {
     struct hf_replica *replica;
