@@ -197,6 +197,8 @@ static void cold_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db->txid = db->prep_txid;
     if (db->next_txid != db->txid)
         db_file_shipped(db, db->next_txid, hf_clock_wall_ms());
+    if (db->txid != db->prep_txid && db->prep_txid > 0)
+        db->rebases++;
     db->pos = db->next_pos;
     db->retry_ms = 0;
     db_clear_error(db);

@@ -74,7 +74,7 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
 
 static enum hf_code open_spool(struct db *db, struct hf_err *err)
 {
-    HF_AUTO_FREE char *url = hf_asprintf("file://%s", db->meta);
+    HF_AUTO_FREE char *url = hf_asprintf("file://%s/spool", db->meta);
     HF_TRY(hf_store_open(url, &db->spool.store, err));
     HF_TRY(hf_replica_new(db->spool.store, "", &db->replica, err));
     db->has_form = true;
@@ -281,8 +281,7 @@ static void sent(struct dest *d, bool is_image)
 static void note_mark(struct dest *d)
 {
     struct hf_err err = HF_ERR_INIT;
-    const char *name = hf_replica_name(d->replica);
-    if (hf_mark_save(d->db->meta, name, d->sent.max_txid, &err) != HF_OK)
+    if (hf_mark_save(d->db->meta, d->conf->url, d->sent.max_txid, &err) != HF_OK)
         hf_log(HF_LOG_WARN, "mark not saved", HF_F_STR("db", d->db->path), HF_F_ERR(&err),
                HF_F_END);
 }

@@ -1,8 +1,9 @@
 /*
  * The spool of a database with several destinations: what was captured, one fsynced, create-only
- * LTX file an upload, in ltx/0 (ltx/9 for the snapshot that begins a new chain) of the local state
- * directory. A file goes when every destination has it; beyond HF_LIMIT_SPOOL_BYTES when any has
- * it: those that lack it then are caught up from one that does not. What nobody else has stays.
+ * LTX file an upload, in spool/ltx/0 (ltx/9 for the snapshot that begins a new chain) of the local
+ * state directory, where meta-path may have Litestream's own ltx/0, too. A file goes when every
+ * destination has it; beyond HF_LIMIT_SPOOL_BYTES when any has it: those that lack it then are
+ * caught up from one that does not. What nobody else has stays.
  */
 #include "base/log.h"
 #include "base/mem.h"
@@ -27,7 +28,7 @@ static enum hf_code drop_name(void *arg, const char *name, bool is_dir, struct h
 /* Of a time with several destinations; with one it must not be taken for the truth later. */
 static void clear_leftovers(struct db *db)
 {
-    static const char *const dirs[] = {"ltx/0", "ltx/9", "ltx"};
+    static const char *const dirs[] = {"spool/ltx/0", "spool/ltx/9", "spool/ltx", "spool"};
     hf_mark_clean(db->meta);
     for (size_t i = 0; i < HF_ARRAY_LEN(dirs); i++) {
         HF_AUTO_FREE char *dir = hf_path_join(db->meta, dirs[i]);
@@ -98,6 +99,11 @@ void db_spool_push(struct db *db, int level, uint64_t min_txid, uint64_t max_txi
     }
 }
 
+static bool leads_on(const struct hf_ltx_info *f, uint64_t position)
+{
+    return f->min_txid <= position + 1 && f->max_txid > position;
+}
+
 void db_spool_chain(const struct db *db, uint64_t position, struct hf_ltx_list *out)
 {
     const struct hf_ltx_list *l = &db->spool.files;
@@ -105,21 +111,14 @@ void db_spool_chain(const struct db *db, uint64_t position, struct hf_ltx_list *
     size_t at = 0;
     out->len = 0;
     while (out->len < HF_LIMIT_FOLD_FILES && bytes < HF_LIMIT_FOLD_BYTES) {
-        const struct hf_ltx_info *best = NULL;
-        for (; at < l->len; at++) {
-            const struct hf_ltx_info *f = &l->items[at];
-            if (f->max_txid <= position)
-                continue;
-            if (f->min_txid > position + 1)
-                break;
-            best = f;
-        }
-        if (best == NULL || (best->level == HF_LEVEL_SNAPSHOT && out->len > 0))
+        while (at < l->len && !leads_on(&l->items[at], position))
+            at++;
+        if (at == l->len || (l->items[at].level == HF_LEVEL_SNAPSHOT && out->len > 0))
             return; /* nothing is merged across the begin of a chain */
-        hf_ltx_list_push(out, best);
-        bytes += best->size;
-        position = best->max_txid;
-        if (best->level == HF_LEVEL_SNAPSHOT)
+        hf_ltx_list_push(out, &l->items[at]);
+        bytes += l->items[at].size;
+        position = l->items[at].max_txid;
+        if (l->items[at].level == HF_LEVEL_SNAPSHOT)
             return;
     }
 }
