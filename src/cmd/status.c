@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "cmd/live.h"
 #include "cmd/local.h"
@@ -17,6 +18,7 @@
 #include "ltx/ltx.h"
 #include "os/file.h"
 #include "replica/follow_state.h"
+#include "replica/mark.h"
 #include "replica/position.h"
 #include "sqlite/conn.h"
 
@@ -56,7 +58,16 @@ struct view {
     struct hf_live_rows live; /* n 0: no running process */
 };
 
+/* One of several replicas, as it was noted at the last upload. */
+struct replica_row {
+    const struct hf_config_replica *conf;
+    const char *word;
+    uint64_t txid; /* 0: not known */
+};
+
 struct row {
+    struct replica_row replicas[HF_LIMIT_REPLICAS];
+    size_t n_replicas; /* 0 with a single one */
     const char *path;
     const char *word;
     uint64_t txid; /* 0: none */
@@ -91,6 +102,19 @@ static void look_standby(const char *path, struct row *r)
     hf_follow_state_deinit(&s);
 }
 
+static void look_at_replicas(const struct hf_config_db *db, struct row *r)
+{
+    size_t n = db->n_replicas > HF_LIMIT_REPLICAS ? HF_LIMIT_REPLICAS : db->n_replicas;
+    r->n_replicas = n > 1 ? n : 0;
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        struct replica_row *one = &r->replicas[i];
+        *one = (struct replica_row){.conf = &db->replicas[i], .word = "unknown"};
+        if (hf_mark_load(db->meta_path, one->conf->url, &one->txid, NULL) != HF_OK)
+            continue;
+        one->word = one->txid < r->txid ? "behind" : "ok";
+    }
+}
+
 static void look(const struct hf_config_db *db, struct row *r)
 {
     HF_AUTO_FREE char *wal = hf_asprintf("%s-wal", db->path);
@@ -117,18 +141,21 @@ static void look(const struct hf_config_db *db, struct row *r)
         r->word = "ok";
         r->txid = pos.txid;
     }
+    look_at_replicas(db, r);
 }
 
 /* ---- telling ---- */
 
 /* The running process's word on a database; NULL if it has none. Of several replicas the one that
  * is furthest behind. */
-static const struct hf_live_row *find_live(const struct hf_live_rows *live, const char *path)
+static const struct hf_live_row *find_live(const struct hf_live_rows *live, const char *path,
+                                           const char *replica)
 {
     const struct hf_live_row *worst = NULL;
     for (size_t i = 0; i < live->n; i++) {
         const struct hf_live_row *l = &live->items[i];
-        if (strcmp(l->path, path) == 0 && (worst == NULL || l->lag_ms > worst->lag_ms))
+        bool is_it = replica == NULL || strcmp(l->replica, replica) == 0;
+        if (is_it && strcmp(l->path, path) == 0 && (worst == NULL || l->lag_ms > worst->lag_ms))
             worst = l;
     }
     return worst;
@@ -169,6 +196,26 @@ static void put_table_row(struct hf_table *t, const struct row *r)
     hf_table_cell(t, r->has_wal ? size : "-");
 }
 
+static void put_replica_row(struct hf_table *t, const struct replica_row *r)
+{
+    hf_table_cellf(t, "  %s", r->conf->url);
+    hf_table_cell(t, r->word);
+    if (r->txid > 0)
+        hf_table_cellf(t, "%016llx", (unsigned long long)r->txid);
+    else
+        hf_table_cell(t, "-");
+    hf_table_cell(t, "-");
+}
+
+static void put_replica_rows(struct hf_table *t, const struct row *r, const struct hf_live_rows *l)
+{
+    for (size_t k = 0; k < r->n_replicas; k++) {
+        put_replica_row(t, &r->replicas[k]);
+        if (l->n > 0)
+            put_live_cells(t, find_live(l, r->path, r->replicas[k].conf->url));
+    }
+}
+
 static enum hf_code print_table(const struct view *v, struct hf_err *err)
 {
     /* The first four are Litestream's; the others need a running process. */
@@ -186,7 +233,8 @@ static enum hf_code print_table(const struct view *v, struct hf_err *err)
         look(l->dbs[i], &r);
         put_table_row(&t, &r);
         if (columns > 4)
-            put_live_cells(&t, find_live(&v->live, r.path));
+            put_live_cells(&t, find_live(&v->live, r.path, NULL));
+        put_replica_rows(&t, &r, &v->live);
         if (r.is_error)
             fprintf(stderr, "holdfast status: %s: %s\n", r.path, r.err.text);
     }
@@ -212,6 +260,22 @@ static void put_live_json(struct hf_json *j, const struct hf_live_rows *live, co
     hf_json_array_end(j);
 }
 
+static void put_json_replicas(struct hf_json *j, const struct row *r)
+{
+    hf_json_key(j, "replicas");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct replica_row *one = &r->replicas[i];
+        hf_json_object_begin(j);
+        hf_json_kstr(j, "name", one->conf->name);
+        hf_json_kstr(j, "url", one->conf->url);
+        hf_json_kstr(j, "status", one->word);
+        hf_json_ktxid(j, "txid", one->txid);
+        hf_json_object_end(j);
+    }
+    hf_json_array_end(j);
+}
+
 static void put_json_row(struct hf_json *j, const struct row *r, const struct hf_live_rows *live)
 {
     hf_json_object_begin(j);
@@ -231,6 +295,8 @@ static void put_json_row(struct hf_json *j, const struct row *r, const struct hf
     }
     if (r->is_error)
         hf_json_kstr(j, "error", r->err.text);
+    if (r->n_replicas > 0)
+        put_json_replicas(j, r);
     if (live->n > 0)
         put_live_json(j, live, r->path);
     hf_json_object_end(j);
@@ -349,6 +415,10 @@ const struct hf_command hf_cmd_status = {
         "initialized (never "
         "replicated, or reset), no database, standby (a copy that `restore -f` keeps) or error. "
         "The local TXID is the newest one that is safe in the replica; of a standby, in its main "
-        "file.\n\nWarns on stderr when the SQLite library in use has the race between checkpoint "
+        "file. Of several replicas each has a row of its own: ok, behind, or unknown, with the "
+        "TXID "
+        "it held after the last upload; the database's TXID is then the newest one safe on the "
+        "local "
+        "disk.\n\nWarns on stderr when the SQLite library in use has the race between checkpoint "
         "and log reset of versions 3.7.0 to 3.51.2.",
 };

@@ -19,57 +19,13 @@ enum {
     SHIP_THREADS = 2,
 };
 
-/* A store and who uses it; databases on one store share it. */
-struct store_ref {
-    char *url;
-    struct hf_store *store;
-    struct store_ref *next;
-};
-
-/* ---- stores ---- */
-
-static enum hf_code get_store(struct engine *e, const char *url, struct hf_store **out,
-                              struct hf_err *err)
-{
-    for (struct store_ref *s = e->stores; s != NULL; s = s->next) {
-        if (strcmp(s->url, url) == 0) {
-            *out = s->store;
-            return HF_OK;
-        }
-    }
-    struct hf_store *store = NULL;
-    HF_TRY(hf_store_open(url, &store, err));
-    struct store_ref *s = hf_calloc(1, sizeof(*s));
-    s->url = hf_strdup(url);
-    s->store = store;
-    s->next = e->stores;
-    e->stores = s;
-    *out = store;
-    return HF_OK;
-}
-
 /* ---- databases ---- */
-
-static enum hf_code open_replica(struct engine *e, struct db *db, struct hf_err *err)
-{
-    struct hf_store *store = NULL;
-    HF_TRY(get_store(e, db->rconf->url, &store, err));
-    return hf_replica_new(store, "", &db->replica, err);
-}
 
 struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, struct hf_err *err)
 {
-    if (conf->n_replicas != 1) {
-        hf_err_set(err, HF_E_UNSUPPORTED, "%s: %zu replicas; exactly one is supported so far",
-                   conf->path, conf->n_replicas);
-        return NULL;
-    }
     struct db *db = db_new(e, conf, err);
-    if (db == NULL)
-        return NULL;
-    if (open_replica(e, db, err) != HF_OK) {
+    if (db == NULL) {
         hf_err_wrap(err, "%s", conf->path);
-        db_free(db);
         return NULL;
     }
     db_attach(db);
@@ -104,7 +60,9 @@ static void deliver(struct engine *e)
         job->is_busy = false;
         job->err = NULL;
         e->busy_jobs--;
-        if (job->db->state != DB_CLOSED)
+        if (job->db->state != DB_CLOSED && job->dest != NULL)
+            job->dest_done(job->dest, job->rc, err);
+        else if (job->db->state != DB_CLOSED)
             job->done(job->db, job->rc, err);
         hf_free(err);
         t = next;
@@ -137,17 +95,21 @@ static unsigned levels_due(struct engine *e, int64_t now_ms)
     return due;
 }
 
+static void dest_upkeep_tick(struct engine *e, struct dest *d, unsigned due, int64_t now_ms)
+{
+    int64_t iv = d->conf->snapshot_interval_ms;
+    if (iv > 0 && now_ms / iv != e->last_level_ms[HF_LEVEL_SNAPSHOT] / iv)
+        due |= 1u << HF_LEVEL_SNAPSHOT;
+    if (due != 0)
+        db_upkeep_due(d, due);
+}
+
 static void upkeep_tick(struct engine *e, int64_t now_ms)
 {
     unsigned due = levels_due(e, now_ms);
     for (size_t i = 0; i < e->n_dbs; i++) {
-        struct db *db = e->dbs[i];
-        unsigned mask = due;
-        int64_t iv = db->rconf->snapshot_interval_ms;
-        if (iv > 0 && now_ms / iv != e->last_level_ms[HF_LEVEL_SNAPSHOT] / iv)
-            mask |= 1u << HF_LEVEL_SNAPSHOT;
-        if (mask != 0)
-            db_upkeep_due(db, mask);
+        for (size_t k = 0; k < e->dbs[i]->n_dests; k++)
+            dest_upkeep_tick(e, &e->dbs[i]->dests[k], due, now_ms);
     }
     e->last_level_ms[HF_LEVEL_SNAPSHOT] = now_ms;
 }
@@ -244,6 +206,7 @@ static void free_engine(struct hf_engine *he)
     hf_pool_free(e->ship_pool);
     hf_pool_free(e->upkeep_pool);
     hf_pool_free(e->sql_pool);
+    engine_free_groups(e);
     hf_sqlproc_free(e->sqlproc);
     for (size_t i = 0; i < e->n_dbs; i++)
         db_free(e->dbs[i]);
@@ -255,13 +218,7 @@ static void free_engine(struct hf_engine *he)
         hf_free(d->path);
         hf_free(d);
     }
-    while (e->stores != NULL) {
-        struct store_ref *s = e->stores;
-        e->stores = s->next;
-        hf_store_close(s->store);
-        hf_free(s->url);
-        hf_free(s);
-    }
+    engine_free_stores(e);
     hf_mailbox_free(e->mailbox);
     pthread_mutex_destroy(&e->call_lock);
     hf_free(he);

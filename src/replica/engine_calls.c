@@ -49,6 +49,20 @@ bool engine_call_run(struct engine *e, struct engine_call *call, uint64_t timeou
     return call->is_done;
 }
 
+void engine_tell_behind(const struct db *db, char *text, size_t size)
+{
+    const struct dest *d = db_dest_behind(db);
+    const char *why = db->last_error == NULL ? db_state_word(db->state) : db->last_error;
+    if (d == NULL) {
+        snprintf(text, size, "%s is not in its replica: %s", db->path, why);
+        return;
+    }
+    if (d->last_error != NULL)
+        why = d->last_error;
+    snprintf(text, size, "%s is not in its replica %s: %s", db->path, hf_replica_name(d->replica),
+             why);
+}
+
 static void sync_call(struct engine *e, struct engine_call *call)
 {
     const struct db *behind = NULL;
@@ -63,8 +77,7 @@ static void sync_call(struct engine *e, struct engine_call *call)
     }
     call->is_done = behind == NULL;
     if (behind != NULL)
-        snprintf(call->text, sizeof(call->text), "%s is not in its replica: %s", behind->path,
-                 behind->last_error == NULL ? db_state_word(behind->state) : behind->last_error);
+        engine_tell_behind(behind, call->text, sizeof(call->text));
 }
 
 static void sync_over(struct engine *e, struct engine_call *call)
@@ -87,9 +100,9 @@ enum hf_code hf_engine_sync(struct hf_engine *he, uint32_t timeout_ms, struct hf
 }
 
 /* Snapshots are due at multiples of their interval, if anything is new by then. */
-static int64_t next_snapshot(const struct db *db)
+static int64_t next_snapshot(const struct hf_config_replica *conf)
 {
-    int64_t iv = db->rconf->snapshot_interval_ms;
+    int64_t iv = conf->snapshot_interval_ms;
     return iv <= 0 ? 0 : (hf_clock_wall_ms() / iv + 1) * iv;
 }
 
@@ -102,11 +115,13 @@ static void status_of(const struct db *db, struct hf_db_status *s)
         .path = db->path,
         .replica = hf_replica_name(db->replica),
         .state = db_state_word(db->state),
-        .type = hf_replica_type_word(db->rconf->type),
+        .dest = "ok",
+        .spool_bytes = db->spool.bytes,
+        .type = hf_replica_type_word(db->dests[0].conf->type),
         .is_stopped = db->state == DB_CLOSED,
         .db_bytes = (uint64_t)db->pos.commit * db->pos.page_size,
         .last_sync_ms = db->last_sync_ms,
-        .next_snapshot_ms = next_snapshot(db),
+        .next_snapshot_ms = next_snapshot(db->dests[0].conf),
         .errors = db->errors,
         .ship_ms = db->ship_ms,
         .code = db->last_error == NULL ? HF_OK : db->last_code,
@@ -121,14 +136,41 @@ static void status_of(const struct db *db, struct hf_db_status *s)
     };
 }
 
+/* One of several destinations: the database's status, with what is its own. */
+static void dest_status(const struct dest *d, struct hf_db_status *s)
+{
+    int64_t oldest = d->behind_ms;
+    uint64_t db_errors = s->errors;
+    s->replica = hf_replica_name(d->replica);
+    s->dest = dest_state_word(d->state);
+    s->txid = d->state == DEST_OK ? d->txid : 0;
+    if (oldest != 0)
+        s->lag_ms = hf_clock_wall_ms() - oldest;
+    s->pending_bytes += d->behind_bytes;
+    s->shipped_files = d->shipped_files;
+    s->shipped_bytes = d->shipped_bytes;
+    s->type = hf_replica_type_word(d->conf->type);
+    s->last_sync_ms = d->last_sync_ms;
+    s->next_snapshot_ms = next_snapshot(d->conf);
+    s->errors = db_errors + d->errors;
+    s->ship_ms = d->ship_ms;
+    if (d->last_error != NULL) {
+        s->error = d->last_error;
+        s->code = d->last_code;
+    }
+}
+
 static void status_call(struct engine *e, struct engine_call *call)
 {
     for (size_t i = 0; i < e->n_dbs; i++) {
-        struct hf_db_status s;
-        if (e->dbs[i]->is_gone)
-            continue;
-        status_of(e->dbs[i], &s);
-        call->status_fn(call->arg, &s);
+        const struct db *db = e->dbs[i];
+        for (size_t k = 0; !db->is_gone && k < db->n_dests; k++) {
+            struct hf_db_status s;
+            status_of(db, &s);
+            if (db_has_spool(db))
+                dest_status(&db->dests[k], &s);
+            call->status_fn(call->arg, &s);
+        }
     }
     call->is_done = true;
 }

@@ -51,9 +51,11 @@ static struct db *wanted(struct engine *e, struct request *r)
     return db;
 }
 
-static const char *why_behind(const struct db *db)
+static void set_behind(const struct db *db, struct hf_err *err)
 {
-    return db->last_error != NULL ? db->last_error : db_state_word(db->state);
+    char text[sizeof(err->text)];
+    engine_tell_behind(db, text, sizeof(text));
+    hf_err_set(err, HF_E_TIMEOUT, "%s", text);
 }
 
 /* True when all of it is in the replica; a look first, if this is the first time. */
@@ -68,7 +70,7 @@ static bool try_sync(struct db *db, struct request *r)
     if (is_synced)
         db->is_urgent = false;
     else
-        hf_err_set(&r->err, HF_E_TIMEOUT, "%s is not in its replica: %s", db->path, why_behind(db));
+        set_behind(db, &r->err);
     r->res.is_changed = r->res.is_changed || !is_synced;
     r->res.txid = db->txid;
     return is_synced;
@@ -171,6 +173,10 @@ static bool is_busy(const struct db *db)
 {
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         if (db_lane_busy(db, (enum db_lane)lane))
+            return true;
+    }
+    for (size_t i = 0; i < db->n_dests; i++) {
+        if (db->dests[i].ship.is_busy || db->dests[i].upkeep.is_busy)
             return true;
     }
     return false;

@@ -347,3 +347,52 @@ def test_grafana_board_names_what_is_served(served):
     assert len(used) > 10 and used <= set(have), used - set(have)
     labels = {l for p in board["panels"] for t in p["targets"] for l in re.findall(r"\b(\w+)=~", t["expr"])}
     assert labels == {"instance", "db"}
+
+
+def test_several_destinations(holdfast, make_db, tmp_path):
+    """Each has a row of its own; one that is gone is told by name, and stop and start go round both."""
+    db, sock, conf = make_db(), str(tmp_path / "two.sock"), str(tmp_path / "two.yml")
+    near, far = str(tmp_path / "near"), str(tmp_path / "far")
+    with open(conf, "w") as f:
+        f.write("addr: 127.0.0.1:0\nsocket: {enabled: true, path: %s}\nshutdown-sync-timeout: 2s\ndbs:\n"
+                "  - path: %s\n    replicas:\n      - {name: near, path: %s, sync-interval: 20ms}\n"
+                "      - {name: far, path: %s, sync-interval: 20ms}\n" % (sock, db, near, far))
+    p = holdfast.start("replicate", "-config", conf)
+    procs.wait_until(lambda: os.path.exists(sock), why=p.text)
+    holdfast("sync", "-wait", "-socket", sock, db).ok()
+
+    def rows():
+        return {os.path.basename(r["replica"]): r for r in ask(sock, "GET", "/status")[1]["databases"]}
+    assert set(rows()) == {"near", "far"} and all(r["uploads"] >= 1 for r in rows().values())
+    assert len(ask(sock, "GET", "/list")[1]["databases"]) == 1
+    url = "http://" + re.search(r"msg=metrics addr=(\S+)", p.text())[1]
+    got = samples(get(url + "/metrics")[2])
+    assert len(got["holdfast_replication_lag_seconds"]) == 2 and len(got["litestream_txid"]) == 1
+    # One goes away: the other goes on, and it is this one that is said to be behind.
+    os.rename(far, far + ".away")
+    with open(far, "w") as f:
+        f.write("in the way")
+    top = dbtool.commit(db, 3)
+    procs.wait_until(lambda: rows()["far"]["error"] and rows()["far"]["lag_ms"] > 0, timeout=60, why=p.text)
+    procs.wait_until(lambda: rows()["near"]["lag_ms"] == 0, timeout=60, why=p.text)
+    assert not rows()["near"]["error"]
+    assert json.loads(get(url + "/healthz")[2])["replica"].endswith("/far")
+    r = holdfast("sync", "-wait", "-timeout", "1", "-socket", sock, db).failed(13, "is not in its replica")
+    assert "/far" in r.err
+    out = holdfast("status", "-config", conf).ok().out
+    assert [l for l in out.splitlines() if "/far" in l and "Not a directory" in l or "/far" in l], out
+    # stop lets go all the same and says what is missing; start goes on where both are.
+    holdfast("stop", "-timeout", "1", "-socket", sock, db).failed(13, "is not in its replica")
+    assert {r["state"] for r in rows().values()} == {"stopped"}
+    os.remove(far)
+    os.rename(far + ".away", far)
+    top = dbtool.commit(db, 2)
+    holdfast("start", "-socket", sock, db).ok()
+    holdfast("sync", "-wait", "-socket", sock, "-timeout", "60", db).ok()
+    for rep in near, far:
+        out = str(tmp_path / ("out-" + os.path.basename(rep)))
+        holdfast("restore", "-o", out, "file://" + rep).ok()
+        assert dbtool.last_seq(out) == top
+    assert p.stop() == 0
+    r = holdfast("verify", "-config", conf, db, "-scratch", tmp_path, "-json").ok()
+    assert [d["result"] for d in r.json()["databases"]] == ["same", "same"]
