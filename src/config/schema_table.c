@@ -385,8 +385,8 @@ static const struct hf_key root_keys[] = {
      .doc = "How long the last sync is tried when asked to stop; 0 = once."},
     {.name = "shutdown-sync-interval", .kind = HF_KEY_MS, .offset = F(shutdown_sync_interval_ms),
      .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5",
-     .not_honoured = "the last sync is not repeated: it goes on until it is done or shutdown- "
-                     "sync- timeout is over",
+     .not_honoured = "the last sync is not repeated: it goes on until it is done or "
+                     "shutdown-sync-timeout is over",
      .doc = "Pause between those tries."},
     {.name = "addr", .kind = HF_KEY_STRING, .offset = F(addr), .since = "0.3",
      .differs = "it also serves /healthz and the replication lag, and no pprof",
