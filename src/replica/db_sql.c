@@ -159,9 +159,9 @@ static void hold_done(struct db *db, enum hf_code rc, struct hf_err *err)
         return;
     }
     db->pos.pos = hf_capture_pos(db->cap);
-    db->e->pending_bytes -= hf_capture_pending_bytes(db->cap);
     hf_capture_free(db->cap);
     db->cap = NULL;
+    db_count(db);
     db_set_state(db, DB_SQL);
     db_submit(db, LANE_SQL, sql_work, cool_done);
 }
