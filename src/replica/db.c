@@ -165,7 +165,6 @@ void db_let_go(struct db *db)
     db->cap = NULL;
     db_count(db);
     db->holds_write = false;
-    db->is_draining = false;
     db->torn_since_ms = 0;
     db->full_since_ms = 0;
 }
@@ -235,7 +234,6 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->conf = conf;
     db->rconf = &conf->replicas[0];
     db->cold_after_ms = DB_COLD_MS;
-    db->write_gap_ms = DB_WRITE_GAP_MIN_MS;
     if (hf_path_absolute(conf->path, &db->path, err) != HF_OK) {
         hf_free(db);
         return NULL;

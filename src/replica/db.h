@@ -56,25 +56,19 @@ enum {
     DB_BUSY_QUIET_MS = 1000,       /* busy for longer than this is an error */
     DB_RETRY_MIN_MS = 100,
     DB_RETRY_MAX_MS = 30000,
-    DB_SETTLE_MS = 20,         /* age of a main file's times before they prove anything */
-    DB_APPEND_MS = 20,         /* after an event: is somebody appending to a drained log? */
-    DB_EMPTY_MS = 100,         /* a restarted log may get its first frames so long after an event */
-    DB_BEHIND_FRAMES = 3000,   /* the application does not checkpoint: we do */
-    DB_BEHIND_MS = 50,         /* ... for so long, and no checkpoint of its own runs */
-    DB_CKPT_GAP_MS = 20,       /* ... this long after the last time */
-    DB_CKPT_PASSES = 6,        /* passive ones in a row, each shorter than the one before */
-    DB_LONG_LOG_FRAMES = 4000, /* nor does it ever pause: the rest goes under its write lock */
-    DB_WRITE_LOCK_FRAMES = 500,  /* ... if it is no longer than this, or than 1/8 of the log */
-    DB_WRITE_HOLD_MS = 50,       /* longest we keep that lock */
+    DB_SETTLE_MS = 20, /* age of a main file's times before they prove anything */
+    DB_APPEND_MS = 20, /* after an event: is somebody appending to a drained log? */
+    DB_EMPTY_MS = 100, /* a restarted log may get its first frames so long after an event */
     DB_LONG_LOG_BYTES = 6 << 20, /* a log longer than this is let go of under the write lock ... */
     DB_DRAIN_HOLD_MS = 250,      /* ... kept at most so long while the application checkpoints */
     DB_DRAIN_START_MS = 20,      /* ... so long until it begins to, if it did lately */
     DB_DRAIN_IDLE_MS = 3,        /* ... and if it did not */
-    DB_DRAIN_GAP_MIN_MS =
-        10,                 /* between two that were of no use, doubled up to DB_WRITE_GAP_MAX_MS */
-    DB_OWN_CKPT_MS = 10000, /* an application that checkpointed so lately will do so again */
-    DB_WRITE_GAP_MIN_MS = 50, /* between two such, doubled while it does not help */
-    DB_WRITE_GAP_MAX_MS = 400,
+    DB_DRAIN_GAP_MIN_MS = 10,    /* between two that were of no use, doubled ... */
+    DB_DRAIN_GAP_MAX_MS = 400,   /* ... up to this */
+    DB_OWN_CKPT_MS = 10000,      /* an application that checkpointed so lately will do so again */
+    DB_BEHIND_LONG_MS = 1000,    /* ... but not if its long log was left alone for so long */
+    DB_BEHIND_MS = 50,           /* one that never does is given this long once */
+    DB_CKPT_GAP_MS = 20,         /* between two checkpoints of ours */
     DB_ROOM_MIN_BYTES = 1 << 20, /* memory a database may always capture into */
     DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
     DB_SHIP_GAP_MS = 200,        /* between early uploads of less */
@@ -166,13 +160,11 @@ struct db {
 
     /* sql lane */
     enum hf_sql_action sql_action;
-    bool holds_write;
-    bool is_draining; /* holds it until an application's checkpoint has ended */
+    bool holds_write;         /* until an application's checkpoint has ended */
+    bool is_drained_by_child; /* which holds the write lock */
     uint64_t write_since_ms;
-    uint64_t write_gap_ms;
     uint64_t drain_gap_ms;
     uint64_t app_ckpt_ms; /* when the application was last seen to checkpoint */
-    unsigned ckpt_passes; /* in a row */
     struct hf_file_stat cold_stat;
     bool is_cold_try;
 
@@ -297,15 +289,12 @@ void db_live_step(struct db *db, uint64_t now);
 void db_poll(struct db *db);
 /* The path leads to another file, or to none: the old one is gone for good. */
 bool db_was_replaced(struct db *db);
-/* The rest that may be copied back under the write lock, in frames. */
-uint32_t db_lock_limit(const struct db *db);
-
 /* ---- db_drain.c: the write lock, for a log that is never quiet ---- */
 /* Pages that are only in the log: it must not be restarted. */
 bool db_batch_holds_log(const struct db *db);
 /* Before and after each look at a log that is followed. */
 void db_drain_begin(struct db *db, uint64_t now);
-void db_drain_end(struct db *db, uint64_t now);
+void db_drain_end(struct db *db);
 
 /* ---- db_ship.c ---- */
 void db_ship_if_due(struct db *db);
@@ -322,7 +311,9 @@ void db_base_drop(struct db *db);
 /* Lets the SQL child act on a closed database, then opens it again. */
 void db_sql_closed(struct db *db, enum hf_sql_action action);
 /* Passive checkpoint while following. */
-void db_sql_checkpoint(struct db *db, bool under_write_lock);
+void db_sql_checkpoint(struct db *db);
+/* The same under the write lock, and lets go of the log: for applications that never checkpoint. */
+void db_sql_drain(struct db *db);
 /* Tries to close it properly and go cold. */
 void db_sql_cool_down(struct db *db);
 

@@ -25,6 +25,7 @@ static bool wants_draining(const struct db *db, uint64_t now)
     bool is_held = db->holds_write || db_lane_busy(db, LANE_SQL) || db_batch_holds_log(db);
     if (is_held || hf_capture_state(db->cap) != HF_CAPTURE_FOLLOWING ||
         now - db->write_since_ms < db->drain_gap_ms ||
+        (db->drain_gap_ms > 0 && now - db->app_ckpt_ms > DB_OWN_CKPT_MS) ||
         hf_live_index(live, &h, &backfill) != HF_WALINDEX_OK)
         return false;
     uint64_t bytes = (uint64_t)h.max_frame * hf_live_page_size(live);
@@ -37,7 +38,6 @@ void db_drain_begin(struct db *db, uint64_t now)
     if (!wants_draining(db, now) || hf_live_take_write(hf_capture_live(db->cap), NULL) != HF_OK)
         return;
     db->holds_write = true;
-    db->is_draining = true;
     db->write_since_ms = now;
 }
 
@@ -45,7 +45,6 @@ static void drop_write(struct db *db)
 {
     hf_live_drop_write(hf_capture_live(db->cap));
     db->holds_write = false;
-    db->is_draining = false;
 }
 
 /* How long the lock may be held while nothing is drained yet. */
@@ -70,13 +69,11 @@ static void drop_after_draining(struct db *db, uint64_t now)
     uint64_t gap = db->drain_gap_ms == 0 ? DB_DRAIN_GAP_MIN_MS : db->drain_gap_ms * 2;
     if (is_drained)
         gap = 0;
-    db->drain_gap_ms = gap > DB_WRITE_GAP_MAX_MS ? DB_WRITE_GAP_MAX_MS : gap;
+    db->drain_gap_ms = gap > DB_DRAIN_GAP_MAX_MS ? DB_DRAIN_GAP_MAX_MS : gap;
 }
 
-void db_drain_end(struct db *db, uint64_t now)
+void db_drain_end(struct db *db)
 {
-    if (db->is_draining)
+    if (db->holds_write)
         drop_after_draining(db, hf_clock_mono_ms());
-    else if (db->holds_write && now - db->write_since_ms > DB_WRITE_HOLD_MS)
-        drop_write(db);
 }

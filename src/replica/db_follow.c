@@ -22,40 +22,36 @@ static void plan_relook(struct db *db, uint64_t now, bool is_needed)
         db_wake_at(db, now + db->relook_ms);
 }
 
+static uint64_t log_bytes(const struct db *db, uint32_t frames)
+{
+    return (uint64_t)frames * hf_live_page_size(hf_capture_live(db->cap));
+}
+
+/* Frames were not copied back for long after the last commit. */
 static bool wants_checkpoint(const struct db *db, uint64_t now)
 {
-    uint32_t behind = db->log_frames - db->backfill;
-    uint64_t since = now - db->last_ckpt_ms;
-    if (behind == 0 || db_lane_busy(db, LANE_SQL) || db->holds_write)
-        return false;
-    if (behind > DB_BEHIND_FRAMES)
-        return since >= DB_CKPT_GAP_MS && now - db->behind_since_ms >= DB_BEHIND_MS &&
-               !hf_live_is_checkpointing(hf_capture_live(db->cap));
-    return now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS && since >= DB_IDLE_CHECKPOINT_MS;
+    return db->log_frames > db->backfill && now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS &&
+           now - db->last_ckpt_ms >= DB_IDLE_CHECKPOINT_MS;
 }
 
-uint32_t db_lock_limit(const struct db *db)
+/* The application does not checkpoint its long log. */
+static bool wants_drain(const struct db *db, uint64_t now)
 {
-    uint32_t share = db->log_frames / 8;
-    return share < DB_WRITE_LOCK_FRAMES ? DB_WRITE_LOCK_FRAMES : share;
-}
-
-/* A writer that never checkpoints and never pauses: passive checkpoints leave a rest that is never
- * empty; it is copied back under the write lock when it is short. */
-static bool wants_write_lock(const struct db *db, uint64_t now)
-{
-    return hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && !db_lane_busy(db, LANE_SQL) &&
-           !db->holds_write && db->log_frames > DB_LONG_LOG_FRAMES &&
-           db->log_frames > db->backfill && db->log_frames - db->backfill <= db_lock_limit(db) &&
-           now - db->write_since_ms >= db->write_gap_ms;
+    bool does_itself = now - db->app_ckpt_ms < DB_OWN_CKPT_MS;
+    uint64_t wait = does_itself ? DB_BEHIND_LONG_MS : db->last_ckpt_ms == 0 ? DB_BEHIND_MS : 0;
+    return log_bytes(db, db->log_frames - db->backfill) >= DB_LONG_LOG_BYTES &&
+           now - db->behind_since_ms >= wait && now - db->last_ckpt_ms >= DB_CKPT_GAP_MS &&
+           !hf_live_is_checkpointing(hf_capture_live(db->cap));
 }
 
 static void look_after_log(struct db *db, uint64_t now)
 {
-    if (wants_checkpoint(db, now))
-        db_sql_checkpoint(db, false);
-    else if (wants_write_lock(db, now))
-        db_sql_checkpoint(db, true);
+    if (db_lane_busy(db, LANE_SQL) || db->holds_write)
+        return;
+    if (wants_drain(db, now))
+        db_sql_drain(db);
+    else if (wants_checkpoint(db, now))
+        db_sql_checkpoint(db);
 }
 
 static void look_quiet(struct db *db, uint64_t now)
@@ -90,7 +86,8 @@ static bool gave_up(struct db *db, bool is_full, uint64_t now)
 static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
 {
     db->torn_since_ms = 0;
-    if (look->log_frames - look->backfill <= DB_BEHIND_FRAMES || look->backfill != db->backfill)
+    if (log_bytes(db, look->log_frames - look->backfill) < DB_LONG_LOG_BYTES ||
+        look->backfill != db->backfill)
         db->behind_since_ms = now; /* the application checkpoints itself */
     db->log_frames = look->log_frames;
     db->backfill = look->backfill;
@@ -108,7 +105,7 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
         db->hold_until_ms = 0;
         db->cold_after_ms = db_cold_after(db);
     }
-    db_set_hot(db, is_ending || is_recent || db->is_draining);
+    db_set_hot(db, is_ending || is_recent || db->holds_write);
     if (look->log_frames == look->backfill && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING)
         db_wake_at(db, now + DB_EMPTY_MS + 1);
     bool is_behind = look->is_waiting_drain && (look->log_frames >= 900 || look->backfill > 0);
@@ -160,10 +157,11 @@ static void set_room(struct db *db)
  * log is reset under a checkpoint that is beginning. */
 static enum hf_drain may_let_go(struct db *db, uint64_t now)
 {
-    bool is_ours = db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT;
+    bool is_ours = db_lane_busy(db, LANE_SQL) &&
+                   (db->sql_action == HF_SQL_CHECKPOINT || db->sql_action == HF_SQL_DRAIN);
     if (db_batch_holds_log(db) || is_ours)
         return HF_DRAIN_NO;
-    if (db->is_draining) /* nobody can append */
+    if (db->holds_write || db->is_drained_by_child) /* nobody can append */
         return HF_DRAIN_USED;
     if (now - db->last_event_ms < DB_APPEND_MS && hf_capture_is_appended(db->cap)) {
         db->hold_until_ms = now + DB_EMPTY_MS;
@@ -201,7 +199,7 @@ bool db_follow(struct db *db, uint64_t now)
     db_drain_begin(db, now);
     if (!look(db, now))
         return false;
-    db_drain_end(db, now);
+    db_drain_end(db);
     return true;
 }
 
@@ -264,7 +262,7 @@ void db_poll(struct db *db)
 {
     uint64_t now = hf_clock_mono_ms();
     db_step(db);
-    if (!is_following(db) || (db->holds_write && !db->is_draining) || db_batch_holds_log(db)) {
+    if (!is_following(db) || db_batch_holds_log(db)) {
         db->is_awaiting = false;
         return;
     }
