@@ -22,6 +22,7 @@ enum {
     HF_LIMIT_MERGE_INPUTS = 4096,     /* files one merge opens: 5 min of L0 at 20 ms is more; merges
                                          then run in several rounds */
     HF_LIMIT_READ_AHEAD = 256 << 10,  /* read buffer of one LTX input */
+    HF_LIMIT_XML = 16 << 20,          /* 5,000 listed objects with metadata are about 5 MiB */
     HF_LIMIT_HTTP_URL = 16 << 10,  /* a path of 2 KiB escaped three times over, and a signature */
     HF_LIMIT_HTTP_HEAD = 64 << 10, /* response headers of one call: servers stop far below */
     HF_LIMIT_HTTP_CALLS = 8192,    /* calls of one client that run or wait for a connection */

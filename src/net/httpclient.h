@@ -33,6 +33,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "codec/httpheader.h"
 #include "net/tls.h"
 
 struct hf_http_client;
@@ -49,11 +50,6 @@ struct hf_http_client_opts {
     unsigned recv_buffer;    /* bytes a transfer reads at once; 0: 64 KiB. 1 KiB to 512 KiB */
     bool use_env_proxy;      /* HTTP_PROXY and friends count */
     bool use_http2;          /* offer it over TLS */
-};
-
-struct hf_http_header {
-    const char *name;
-    const char *value;
 };
 
 /* Milliseconds; 0: none. Each ends the call with HF_E_TIMEOUT and a text that says which it was. */
