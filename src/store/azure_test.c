@@ -78,9 +78,19 @@ static void start_azurite(const char *main_js)
     port = free_port();
     HF_AUTO_FREE char *port_text = hf_asprintf("%d", port);
     HF_AUTO_FREE char *log = hf_asprintf("%s/log", top);
-    const char *argv[] = {"/usr/bin/env", "node", main_js, "--blobHost", "127.0.0.1", "--blobPort",
-                          port_text, "--location", top, "--silent", "--skipApiVersionCheck",
-                          "--disableTelemetry", NULL};
+    const char *argv[] = {"/usr/bin/env",
+                          "node",
+                          main_js,
+                          "--blobHost",
+                          "127.0.0.1",
+                          "--blobPort",
+                          port_text,
+                          "--location",
+                          top,
+                          "--silent",
+                          "--skipApiVersionCheck",
+                          "--disableTelemetry",
+                          NULL};
     struct hf_child_spec spec = {.argv = argv, .output = log};
     assert_int_equal(hf_child_start(&spec, &azurite, &err), HF_OK);
     setenv("LITESTREAM_AZURE_ACCOUNT_KEY", DEV_KEY, 1);
@@ -109,9 +119,10 @@ static void stop_azurite(void)
 static const char *fresh_url(void *arg)
 {
     (void)arg;
-    snprintf(url, sizeof(url),
-             "abs://devstoreaccount1@con/fresh%u/a%%20b?endpoint=http://127.0.0.1:%d/devstoreaccount1",
-             counter++, port);
+    snprintf(
+        url, sizeof(url),
+        "abs://devstoreaccount1@con/fresh%u/a%%20b?endpoint=http://127.0.0.1:%d/devstoreaccount1",
+        counter++, port);
     return url;
 }
 
