@@ -28,9 +28,7 @@ static enum hf_code open_url(const struct hf_config_flags *flags, const char *ur
         return hf_err_set(err, HF_E_INVALID, "cannot specify a replica URL and the -config flag");
     struct hf_store *store = NULL;
     HF_TRY(hf_store_open(url, &store, err));
-    HF_TRY(add_source(t, "", store, err));
-    t->sources[0].name = hf_store_type(t->sources[0].store);
-    return HF_OK;
+    return add_source(t, hf_store_type(store), store, err);
 }
 
 static bool is_replica_dir(const char *path)

@@ -6,22 +6,30 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "store/backend.h"
 #include "store/url.h"
 
-static enum hf_code unsupported(const char *type, struct hf_err *err)
+/* Types of Litestream's that are not built in, and what to use instead. */
+static const struct {
+    enum hf_replica_type type;
+    const char *instead;
+} alternatives[] = {
+    {HF_REPLICA_GS, "Google Cloud Storage speaks S3: type s3 with endpoint "
+                    "https://storage.googleapis.com and an HMAC key"},
+    {HF_REPLICA_OSS, "Alibaba's OSS speaks S3: type s3 with endpoint "
+                     "https://s3.oss-REGION.aliyuncs.com"},
+    {HF_REPLICA_NATS, "use s3, abs, sftp or file"},
+    {HF_REPLICA_WEBDAV, "use sftp to the same server, or mount it and use file"},
+};
+
+static enum hf_code refuse_type(enum hf_replica_type type, struct hf_err *err)
 {
-    static const char *const instead[][2] = {
-        {"gs", "Google Cloud Storage is not supported by this type; supported: file, abs"},
-        {"nats", "supported: file, abs"},
-        {"webdav", "supported: file, abs"},
-        {"oss", "supported: file, abs"},
-    };
-    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported", type);
-    hf_err_hint(err, "supported: a path or file:///path, abs://ACCOUNT@CONTAINER/PATH");
-    for (size_t i = 0; i < HF_ARRAY_LEN(instead); i++) {
-        if (strcmp(type, instead[i][0]) == 0)
-            hf_err_hint(err, "%s", instead[i][1]);
+    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported",
+               hf_replica_type_word(type));
+    for (size_t i = 0; i < HF_ARRAY_LEN(alternatives); i++) {
+        if (alternatives[i].type == type)
+            hf_err_hint(err, "%s", alternatives[i].instead);
     }
     return HF_E_UNSUPPORTED;
 }
@@ -35,33 +43,14 @@ enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct 
     case HF_REPLICA_ABS:
         return hf_store_azure_open(conf, out, err);
     case HF_REPLICA_S3:
-    case HF_REPLICA_GS:
     case HF_REPLICA_SFTP:
+    case HF_REPLICA_GS:
     case HF_REPLICA_NATS:
     case HF_REPLICA_WEBDAV:
     case HF_REPLICA_OSS:
-    default:
-        return unsupported(hf_replica_type_word(conf->type), err);
+        break;
     }
-}
-
-/* A URL with all that its scheme allows is what the configuration reads. */
-static enum hf_code open_remote(const char *url, struct hf_store **out, struct hf_err *err)
-{
-    struct hf_config *cfg = NULL;
-    HF_TRY(hf_config_from_args(NULL, &url, 1, &cfg, err));
-    enum hf_code rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
-    hf_config_free(cfg);
-    return rc;
-}
-
-static bool is_known_type(const char *type)
-{
-    for (int i = HF_REPLICA_FILE; i <= HF_REPLICA_OSS; i++) {
-        if (strcmp(type, hf_replica_type_word((enum hf_replica_type)i)) == 0)
-            return true;
-    }
-    return false;
+    return refuse_type(conf->type, err);
 }
 
 enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
@@ -69,12 +58,15 @@ enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err
     struct hf_store_url u = {NULL, NULL};
     HF_TRY(hf_store_url_parse(url, &u, err));
     enum hf_code rc;
-    if (strcmp(u.type, "file") == 0)
+    if (strcmp(u.type, "file") == 0) {
         rc = hf_store_file_open(u.path, out, err);
-    else if (is_known_type(u.type))
-        rc = open_remote(url, out, err);
-    else
-        rc = unsupported(u.type, err);
+    } else {
+        struct hf_config *cfg = NULL;
+        rc = hf_config_from_args(NULL, &url, 1, &cfg, err);
+        if (rc == HF_OK)
+            rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
+        hf_config_free(cfg);
+    }
     hf_store_url_deinit(&u);
     return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * Objects by name: what a replica is kept in. One interface, several back ends (file.c, azure.c).
+ * Objects by name: what a replica is kept in. One interface, several back ends.
  *
  * Names are relative, '/'-separated, without "." or ".." parts. Writes are all or nothing; with
  * HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing changes: two writers that meet
@@ -28,11 +28,11 @@ struct hf_store_object {
     int64_t time_ms; /* the time given at put (mtime for files) */
 };
 
-/* "file:///var/backups/app", a plain path, abs://ACCOUNT@CONTAINER/PATH (credentials from the
- * environment). HF_E_UNSUPPORTED names the types there are; HF_E_INVALID for a malformed one.
- * Nothing is created, and nobody asked, until the first call. */
+/* "file:///var/backups/app", a plain path, or a URL of another type, read as in a configuration.
+ * HF_E_UNSUPPORTED names the types there are; HF_E_INVALID for a malformed one. Nothing is created
+ * until the first put, and no server is asked until the first call. */
 HF_MUST enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err);
-/* The same from a configuration, with its credentials; conf is not kept. */
+/* A replica as configured: with what a URL can't say (keys, host key...). conf is not kept. */
 HF_MUST enum hf_code hf_store_open_replica(const struct hf_config_replica *conf,
                                            struct hf_store **out, struct hf_err *err);
 void hf_store_close(struct hf_store *s);
