@@ -25,6 +25,17 @@ enum {
     HF_LIMIT_MERGE_INPUTS = 4096,    /* files one merge opens: 5 min of L0 at 20 ms is more; merges
                                         then run in several rounds */
     HF_LIMIT_READ_AHEAD = 256 << 10, /* read buffer of one LTX input */
+    HF_LIMIT_STORE_REQUESTS_S = 2000, /* of all HTTP stores; accounts allow ten times as many */
+    HF_LIMIT_STORE_BYTES = 24 << 20,  /* bodies they send at once: the RSS target is 64 MB */
+    HF_LIMIT_STORE_BLOCK = 4 << 20,   /* a larger object is sent in blocks of this size */
+    HF_LIMIT_STORE_DELETES = 16,      /* deletes of one call that run at once */
+    HF_LIMIT_XML = 16 << 20,          /* 5,000 listed objects with metadata are about 5 MiB */
+    HF_LIMIT_HTTP_URL = 16 << 10,  /* a path of 2 KiB escaped three times over, and a signature */
+    HF_LIMIT_HTTP_HEAD = 64 << 10, /* response headers of one call: servers stop far below */
+    HF_LIMIT_HTTP_CALLS = 8192,    /* calls of one client that run or wait for a connection */
+    HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
+    HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
+    HF_LIMIT_HTTP_STREAM = 512 << 10,  /* response bytes that wait for a blocking reader */
 };
 
 #endif
