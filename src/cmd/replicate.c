@@ -173,7 +173,7 @@ static enum hf_code sync_once(struct hf_engine *e, const sigset_t *set, int64_t 
 static enum hf_code open_replica(const struct hf_config_replica *conf, struct hf_store **store,
                                  struct hf_replica **replica, struct hf_err *err)
 {
-    HF_TRY(hf_store_open(conf->url, store, err));
+    HF_TRY(hf_store_open_replica(conf, store, err));
     enum hf_code rc = hf_replica_new(*store, "", replica, err);
     if (rc != HF_OK)
         hf_store_close(*store);

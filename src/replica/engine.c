@@ -80,9 +80,12 @@ static void rehash(struct engine *e)
 
 /* ---- stores ---- */
 
-static enum hf_code get_store(struct engine *e, const char *url, struct hf_store **out,
-                              struct hf_err *err)
+static enum hf_code get_store(struct engine *e, const struct hf_config_replica *conf,
+                              struct hf_store **out, struct hf_err *err)
 {
+    /* Two services may have a bucket of the same name. */
+    HF_AUTO_FREE char *url =
+        hf_asprintf("%s %s", conf->url, conf->endpoint == NULL ? "" : conf->endpoint);
     for (struct store_ref *s = e->stores; s != NULL; s = s->next) {
         if (strcmp(s->url, url) == 0) {
             *out = s->store;
@@ -90,9 +93,9 @@ static enum hf_code get_store(struct engine *e, const char *url, struct hf_store
         }
     }
     struct hf_store *store = NULL;
-    HF_TRY(hf_store_open(url, &store, err));
+    HF_TRY(hf_store_open_replica(conf, &store, err));
     struct store_ref *s = hf_calloc(1, sizeof(*s));
-    s->url = hf_strdup(url);
+    s->url = hf_steal(&url);
     s->store = store;
     s->next = e->stores;
     e->stores = s;
@@ -211,7 +214,7 @@ static struct db_dir *get_dir(struct engine *e, const char *path)
 static enum hf_code open_replica(struct engine *e, struct db *db, struct hf_err *err)
 {
     struct hf_store *store = NULL;
-    HF_TRY(get_store(e, db->rconf->url, &store, err));
+    HF_TRY(get_store(e, db->rconf, &store, err));
     return hf_replica_new(store, "", &db->replica, err);
 }
 
