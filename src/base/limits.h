@@ -34,6 +34,13 @@ enum {
     HF_LIMIT_SFTP_BUFFER = 1 << 20,      /* of one writer: objects up to this are sent again as a
                                             whole when the connection breaks */
     HF_LIMIT_SFTP_PIECE = 256 << 10,     /* bytes of one call of libssh2 */
+    HF_LIMIT_XML = 16 << 20,          /* 5,000 listed objects with metadata are about 5 MiB */
+    HF_LIMIT_HTTP_URL = 16 << 10,  /* a path of 2 KiB escaped three times over, and a signature */
+    HF_LIMIT_HTTP_HEAD = 64 << 10, /* response headers of one call: servers stop far below */
+    HF_LIMIT_HTTP_CALLS = 8192,    /* calls of one client that run or wait for a connection */
+    HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
+    HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
+    HF_LIMIT_HTTP_STREAM = 512 << 10,  /* response bytes that wait for a blocking reader */
 };
 
 #endif

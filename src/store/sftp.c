@@ -19,6 +19,7 @@
 
 enum {
     TEMP_AGE_S = 24 * 3600,
+    PACKET = 30000, /* what libssh2 sends in one request */
     RETRY_US = 300 * 1000,
     ENTRY_MAX = 1024, /* bytes of a name in a directory; longer ones are not ours */
 };
@@ -438,6 +439,7 @@ enum hf_code hf_store_sftp_open(const struct hf_config_replica *conf, struct hf_
     st->base.url = hf_strdup(conf->url);
     st->server = server;
     st->root = hf_strdup(conf->path);
+    st->piece = conf->sftp.concurrent_writes ? HF_LIMIT_SFTP_PIECE : PACKET;
     *out = &st->base;
     hf_assert(st->root[0] != '\0');
     return HF_OK;

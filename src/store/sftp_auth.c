@@ -165,8 +165,8 @@ static bool by_usual_keys(struct attempt *a)
 static enum hf_code refused(const struct attempt *a, struct hf_err *err)
 {
     if (is_cut(a))
-        return hf_err_set(err, HF_E_IO, "log in as %.80s: the connection broke%s%s",
-                          a->login->user, a->tried[0] != '\0' ? " behind: " : "", a->tried);
+        return hf_err_set(err, HF_E_IO, "log in as %.80s: the connection broke%s%s", a->login->user,
+                          a->tried[0] != '\0' ? " behind: " : "", a->tried);
     hf_err_set(err, HF_E_DENIED, "log in as %.80s: %s (the server takes %s)", a->login->user,
                a->tried[0] != '\0' ? a->tried : "no key and no password", a->methods);
     bool signs_with_sha1 = libssh2_version(0x010b00) == NULL; /* older than 1.11 */

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/base64.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "codec/base64.h"
 #include "os/file.h"
 
 static const struct key_type {
@@ -58,7 +58,7 @@ static const struct key_type *parse_key(const char *text, struct hf_buf *blob, s
         const struct key_type *t = &key_types[i];
         if (strlen(t->name) != len || strncmp(t->name, text, len) != 0)
             continue;
-        if (key[0] == '\0' || hf_base64_decode(key, strcspn(key, " \t\r\n"), blob, err) != HF_OK) {
+        if (key[0] == '\0' || hf_base64_decode(blob, key, strcspn(key, " \t\r\n"), err) != HF_OK) {
             hf_err_set(err, HF_E_INVALID, "host-key: no base64 behind %s", t->name);
             return NULL;
         }
@@ -228,11 +228,21 @@ static const struct key_type *shown_type(int type)
     return NULL;
 }
 
+static char *base64(const char *data, size_t len)
+{
+    struct hf_buf b;
+    hf_buf_init(&b, 2 * BLOB_MAX);
+    bool is_done = hf_base64_encode(&b, data, len, NULL) == HF_OK;
+    char *text = hf_strdup(is_done ? hf_buf_str(&b) : "?");
+    hf_buf_deinit(&b);
+    return text;
+}
+
 /* "SHA256:..." as ssh-keygen -l prints it. */
 static void fingerprint(LIBSSH2_SESSION *ssh, char out[64])
 {
     const char *hash = libssh2_hostkey_hash(ssh, LIBSSH2_HOSTKEY_HASH_SHA256);
-    HF_AUTO_FREE char *text = hf_base64_encode(hash == NULL ? "" : hash, hash == NULL ? 0 : 32);
+    HF_AUTO_FREE char *text = base64(hash == NULL ? "" : hash, hash == NULL ? 0 : 32);
     snprintf(out, 64, "SHA256:%.*s", (int)strcspn(text, "="), text);
 }
 
@@ -249,7 +259,7 @@ static enum hf_code refuse(const struct hf_sftp_hosts *h, const struct shown *k,
 {
     char print[64];
     fingerprint(h->ssh, print);
-    HF_AUTO_FREE char *text = hf_base64_encode(k->key, k->len);
+    HF_AUTO_FREE char *text = base64(k->key, k->len);
     bool is_short =
         k->len <= 200; /* RSA keys would fill the message: the hint tells how to see it */
     hf_err_set(err, HF_E_DENIED, "%s: it shows %s %s (%s)", why, k->type->name,

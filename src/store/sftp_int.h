@@ -15,7 +15,8 @@
 struct sftp_store {
     struct hf_store base;
     struct hf_sftp_server *server;
-    char *root; /* absolute, or relative to the login directory */
+    char *root;   /* absolute, or relative to the login directory */
+    size_t piece; /* bytes of one write: more than a packet puts several requests in flight */
 };
 
 /* "<object>.<8 hex: seconds since the epoch><8 hex: random>.tmp" */

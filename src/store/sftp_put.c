@@ -145,7 +145,7 @@ static enum hf_code send_buf(struct sftp_writer *w, struct hf_sftp_session *s, s
 {
     for (size_t done = 0; done < w->buf.len;) {
         size_t len = w->buf.len - done;
-        len = len > HF_LIMIT_SFTP_PIECE ? HF_LIMIT_SFTP_PIECE : len;
+        len = len > store_of(w)->piece ? store_of(w)->piece : len;
         ssize_t n = libssh2_sftp_write(w->handle, (const char *)w->buf.data + done, len);
         if (n < 0)
             return write_failed(w, s, err);
