@@ -36,6 +36,17 @@ enum {
     HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
     HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
     HF_LIMIT_HTTP_STREAM = 512 << 10,  /* response bytes that wait for a blocking reader */
+    HF_LIMIT_KNOWN_HOSTS = 4 << 20,      /* bytes of a known_hosts file: 10,000 hosts */
+    HF_LIMIT_SFTP_SESSIONS = 4,          /* connections to one server; sshd starts refusing at 10
+                                            that are not logged in yet (MaxStartups) */
+    HF_LIMIT_SFTP_CONNECT_MS = 10000,    /* for one address of a server */
+    HF_LIMIT_SFTP_TIMEOUT_MS = 30000,    /* for one answer: at 8 kB/s a piece of 256 KiB passes */
+    HF_LIMIT_SFTP_TRIES = 3,             /* of a call whose connection broke: one for a connection
+                                            that went stale unnoticed, one more; the callers wait
+                                            and try again themselves */
+    HF_LIMIT_SFTP_BUFFER = 1 << 20,      /* of one writer: objects up to this are sent again as a
+                                            whole when the connection breaks */
+    HF_LIMIT_SFTP_PIECE = 256 << 10,     /* bytes of one call of libssh2 */
 };
 
 #endif

@@ -84,7 +84,7 @@ struct hf_config_sftp {
     const char *user;
     const char *password;
     const char *key_path;
-    const char *host_key; /* authorized-key format; NULL: the host is not verified */
+    const char *host_key; /* authorized-key format; NULL: known_hosts */
     bool concurrent_writes;
 };
 

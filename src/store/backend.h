@@ -37,6 +37,7 @@ struct hf_store_put_if_args {
 
 struct hf_store_ops {
     const char *type;
+    enum hf_store_times times;
     void (*close)(struct hf_store *s);
     char *(*watch_dir)(const struct hf_store *s, const char *name); /* may be NULL */
     enum hf_code (*writer_new)(struct hf_store *s, const struct hf_store_put_args *args,
@@ -79,6 +80,8 @@ struct hf_store_reader {
 
 /* The file back end: path is made absolute. */
 HF_MUST enum hf_code hf_store_file_open(const char *path, struct hf_store **out,
+                                        struct hf_err *err);
+HF_MUST enum hf_code hf_store_sftp_open(const struct hf_config_replica *conf, struct hf_store **out,
                                         struct hf_err *err);
 
 /* Azure Blob Storage. */

@@ -195,7 +195,7 @@ static void test_unsupported_types(void **state)
     }
     struct hf_err err = HF_ERR_INIT;
     struct hf_store *s = NULL;
-    assert_int_equal(hf_store_open("sftp://me:secret@host/x", &s, &err), HF_E_UNSUPPORTED);
+    assert_int_equal(hf_store_open("sftp://:secret@host/x", &s, &err), HF_E_INVALID);
     assert_null(strstr(err.text, "secret"));
 }
 

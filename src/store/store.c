@@ -42,8 +42,9 @@ enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct 
         return hf_store_file_open(conf->path, out, err);
     case HF_REPLICA_ABS:
         return hf_store_azure_open(conf, out, err);
-    case HF_REPLICA_S3:
     case HF_REPLICA_SFTP:
+        return hf_store_sftp_open(conf, out, err);
+    case HF_REPLICA_S3:
     case HF_REPLICA_GS:
     case HF_REPLICA_NATS:
     case HF_REPLICA_WEBDAV:
@@ -89,6 +90,12 @@ const char *hf_store_type(const struct hf_store *s)
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     return s->ops->type;
+}
+
+enum hf_store_times hf_store_times(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->times;
 }
 
 char *hf_store_watch_dir(const struct hf_store *s, const char *name)

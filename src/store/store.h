@@ -25,7 +25,14 @@ struct hf_store_reader;
 struct hf_store_object {
     const char *name; /* relative to the listed prefix; valid during the callback */
     uint64_t size;
-    int64_t time_ms; /* the time given at put (mtime for files) */
+    int64_t time_ms; /* the time given at put, as far as hf_store_times() says */
+};
+
+/* What the times of head and list are worth. */
+enum hf_store_times {
+    HF_STORE_TIMES_EXACT,   /* the time given at put */
+    HF_STORE_TIMES_SECONDS, /* the same, rounded down to whole seconds */
+    HF_STORE_TIMES_UPLOAD,  /* exact from head; lists tell when the object was put */
 };
 
 /* "file:///var/backups/app", a plain path, or a URL of another type, read as in a configuration.
@@ -39,6 +46,7 @@ void hf_store_close(struct hf_store *s);
 /* The URL without secrets, for messages; "file". */
 const char *hf_store_url(const struct hf_store *s);
 const char *hf_store_type(const struct hf_store *s);
+enum hf_store_times hf_store_times(const struct hf_store *s);
 /* A directory to watch for new objects under name, or NULL when the back end has none. Caller
  * frees. */
 char *hf_store_watch_dir(const struct hf_store *s, const char *name);
