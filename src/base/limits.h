@@ -32,6 +32,12 @@ enum {
                                          dimensions as text are about 25 MiB */
     HF_LIMIT_TOOLS = 1024,            /* tools of one request; agents bring about 200 at most */
     HF_LIMIT_MESSAGES = 16384,        /* messages of one request; long agent runs have some 1,000 */
+    HF_LIMIT_HTTP_URL = 16 << 10,  /* a path of 2 KiB escaped three times over, and a signature */
+    HF_LIMIT_HTTP_HEAD = 64 << 10, /* response headers of one call: servers stop far below */
+    HF_LIMIT_HTTP_CALLS = 8192,    /* calls of one client that run or wait for a connection */
+    HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
+    HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
+    HF_LIMIT_HTTP_STREAM = 512 << 10,  /* response bytes that wait for a blocking reader */
 };
 
 #endif

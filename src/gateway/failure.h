@@ -61,9 +61,9 @@ enum hf_gw_failure {
 };
 
 enum {
-    HF_GW_TRIES = 3,            /* of one request, all hosts together */
-    HF_GW_RETRY_PERCENT = 20,   /* retries under way, of requests under way */
-    HF_GW_RETRY_MIN = 3,        /* that many are always allowed */
+    HF_GW_TRIES = 3,             /* of one request, all hosts together */
+    HF_GW_RETRY_PERCENT = 20,    /* retries under way, of requests under way */
+    HF_GW_RETRY_MIN = 3,         /* that many are always allowed */
     HF_GW_RETRY_AFTER_MAX_S = 55 /* clients ignore more than 60 */
 };
 

@@ -19,9 +19,9 @@
 #include "base/buf.h"
 
 enum hf_health_state {
-    HF_HEALTH_NEW,        /* not probed yet: taken for up */
+    HF_HEALTH_NEW, /* not probed yet: taken for up */
     HF_HEALTH_UP,
-    HF_HEALTH_SUSPECT,    /* one failure */
+    HF_HEALTH_SUSPECT, /* one failure */
     HF_HEALTH_DOWN,
     HF_HEALTH_RECOVERING, /* back, slow start */
     HF_HEALTH_CONFIG,     /* it answers, but refuses us */
@@ -52,10 +52,10 @@ struct hf_health {
     enum hf_health_state state;
     uint64_t since_ms;
     uint64_t next_probe_ms;
-    int good;   /* good probes in a row */
-    int failed; /* failures in a row */
-    uint64_t last_ok_ms;   /* 0: never */
-    const char *reason;    /* of the last change, from the table */
+    int good;            /* good probes in a row */
+    int failed;          /* failures in a row */
+    uint64_t last_ok_ms; /* 0: never */
+    const char *reason;  /* of the last change, from the table */
 };
 
 void hf_health_init(struct hf_health *h, uint64_t now_ms);

@@ -8,8 +8,8 @@
 #include "base/arena.h"
 #include "base/assert.h"
 #include "base/mem.h"
-#include "gateway/plan_int.h"
 #include "gateway/names.h"
+#include "gateway/plan_int.h"
 #include "os/file.h"
 
 enum { AUTHORITY = 256, OLLAMA_PARALLEL = 1, OTHER_PARALLEL = 32, WARNINGS = 200 };
@@ -65,8 +65,8 @@ static bool is_own_listener(const char *url, const char *listen)
     if (strncmp(listen, "unix:", 5) == 0 || !split_authority(url, host, port) ||
         !split_authority(listen, own_host, own_port) || strcmp(port, own_port) != 0)
         return false;
-    bool is_any = own_host[0] == '\0' || strcmp(own_host, "0.0.0.0") == 0 ||
-                  strcmp(own_host, "[::]") == 0;
+    bool is_any =
+        own_host[0] == '\0' || strcmp(own_host, "0.0.0.0") == 0 || strcmp(own_host, "[::]") == 0;
     if (is_loopback_host(host))
         return is_any || is_loopback_host(own_host);
     return strcasecmp(host, own_host) == 0;
@@ -218,19 +218,25 @@ static enum hf_code read_condition(struct hf_gw_builder *b, const char *text, co
         if (strcmp(word, "down") == 0 && !is_first)
             return text[strspn(text, " ")] == '\0'
                        ? HF_OK
-                       : hf_err_set(b->err, HF_E_INVALID, "gateway route to '%.100s': text after "
-                                                          "'down'", whole);
+                       : hf_err_set(b->err, HF_E_INVALID,
+                                    "gateway route to '%.100s': text after "
+                                    "'down'",
+                                    whole);
         if (strcmp(word, "and") == 0)
             continue;
         size_t host = hf_gw_plan_host(b->plan, word);
         if (host == b->plan->n_hosts)
-            return hf_err_set(b->err, HF_E_INVALID, "gateway route to '%.100s': no host is "
-                                                    "called %.60s", whole, word);
+            return hf_err_set(b->err, HF_E_INVALID,
+                              "gateway route to '%.100s': no host is "
+                              "called %.60s",
+                              whole, word);
         *when_down |= HF_GW_BIT(host);
         is_first = false;
     }
-    return hf_err_set(b->err, HF_E_INVALID, "gateway route to '%.100s': the condition must end in "
-                                            "'down'", whole);
+    return hf_err_set(b->err, HF_E_INVALID,
+                      "gateway route to '%.100s': the condition must end in "
+                      "'down'",
+                      whole);
 }
 
 static enum hf_code read_candidate(struct hf_gw_builder *b, const char *text,

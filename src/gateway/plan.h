@@ -5,8 +5,9 @@
  *
  *   tiers   {"1": {host, model}}                     ─► route "1", "tier-1", and one per model name
  *   rules   redirect_A_tiers + to_B_models           ─► candidate B/mapped "if A down"
- *           redirect_A_tiers + to_claude             ─► candidate claude/<hosts[].model> "if A down"
- *   providers  url, model, when "A and B unreachable"  ─► candidate "if A and B down", on every route
+ *           redirect_A_tiers + to_claude             ─► candidate claude/<hosts[].model> "if A
+ * down" providers  url, model, when "A and B unreachable"  ─► candidate "if A and B down", on every
+ * route
  *
  * A route is an ordered list of candidates HOST/MODEL. A candidate's condition names hosts that
  * must all be unreachable; busy is not unreachable. choose.h picks among them.
@@ -80,8 +81,8 @@ struct hf_gw_plan {
 
 /* HF_E_INVALID with file and key for what cannot be meant: an unknown host, a loop to ourselves, a
  * host without address, two routes of one name. */
-HF_MUST enum hf_code hf_gw_plan_new(const struct hf_config_gateway *conf,
-                                    struct hf_gw_plan **out, struct hf_err *err);
+HF_MUST enum hf_code hf_gw_plan_new(const struct hf_config_gateway *conf, struct hf_gw_plan **out,
+                                    struct hf_err *err);
 /* The same with the tier file's text at hand; NULL: none. */
 HF_MUST enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf, const char *tiers,
                                       size_t len, struct hf_gw_plan **out, struct hf_err *err);

@@ -1,4 +1,5 @@
-/* tier-routing.json into hosts and routes. Unknown keys are left alone: other tools read it, too. */
+/* tier-routing.json into hosts and routes. Unknown keys are left alone: other tools read it, too.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -107,8 +108,7 @@ static enum hf_code add_provider(struct tiers *t, const char *name,
 static enum hf_code open_file(struct tiers *t, struct hf_gw_builder *b, const char *text,
                               size_t len)
 {
-    static const char *const keys[] = {"tiers", "ollamaHosts", "providerFallback",
-                                       "failoverRules"};
+    static const char *const keys[] = {"tiers", "ollamaHosts", "providerFallback", "failoverRules"};
     struct hf_jsonscan_value v[4];
     *t = (struct tiers){.b = b};
     HF_TRY(hf_jsonscan_find(text, len, keys, 4, v, b->err));
@@ -230,16 +230,19 @@ static void apply_rule(struct tiers *t, const struct rule *r, struct hf_gw_route
         c.model = model;
         hf_gw_builder_add(t->b, route, &c);
     } else if (r->to_host < p->n_hosts) {
-        hf_gw_builder_warn(t->b, "route %s: %s is not in the map to %s, so requests wait when %s "
-                                 "is down", route->name, route->candidates[0].model,
-                           p->hosts[r->to_host].name, p->hosts[r->host].name);
+        hf_gw_builder_warn(t->b,
+                           "route %s: %s is not in the map to %s, so requests wait when %s "
+                           "is down",
+                           route->name, route->candidates[0].model, p->hosts[r->to_host].name,
+                           p->hosts[r->host].name);
     }
     size_t claude = hf_gw_plan_host(p, "claude");
     if (!r->to_claude || claude == p->n_hosts)
         return;
     if (p->hosts[claude].model == NULL) {
-        hf_gw_builder_warn(t->b, "route %s goes to claude when %s is down, but no model is "
-                                 "configured (gateway.hosts, name: claude, model: ...)",
+        hf_gw_builder_warn(t->b,
+                           "route %s goes to claude when %s is down, but no model is "
+                           "configured (gateway.hosts, name: claude, model: ...)",
                            route->name, p->hosts[r->host].name);
         return;
     }
