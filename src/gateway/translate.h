@@ -96,6 +96,7 @@ int64_t hf_request_estimate_tokens(const char *body, size_t len);
 /* ---- the request, for an upstream ---------------------------------------------------------- */
 
 enum hf_thinking {
+    HF_THINKING_DEFAULT,  /* Anthropic: like NONE; others: as the client asks */
     HF_THINKING_NONE,     /* the model takes no thinking field: leave it out and report */
     HF_THINKING_BUDGET,   /* thinking.budget_tokens */
     HF_THINKING_ADAPTIVE, /* thinking.type adaptive with output_config.effort */
