@@ -130,13 +130,11 @@ static enum hf_http_flow on_body(void *arg, const uint8_t *data, size_t len)
         return HF_HTTP_STOP;
     if (r->answer == NULL) {
         size_t room = r->error_body.max - r->error_body.len;
-        enum hf_code rc =
-            hf_buf_append(&r->error_body, data, len < room ? len : room, NULL);
+        enum hf_code rc = hf_buf_append(&r->error_body, data, len < room ? len : room, NULL);
         r->last_byte_ms = hf_clock_mono_ms();
         return rc == HF_OK ? HF_HTTP_GO : HF_HTTP_STOP;
     }
-    if (r->is_committed && r->call != NULL &&
-        hf_httpd_call_queued(r->call) >= HF_HTTPD_HIGH_WATER)
+    if (r->is_committed && r->call != NULL && hf_httpd_call_queued(r->call) >= HF_HTTPD_HIGH_WATER)
         return HF_HTTP_PAUSE; /* on_drain goes on */
     if (hf_answer_feed(r->answer, data, len, hf_clock_wall_ms(), &r->out, &err) != HF_OK) {
         fail_answer(r, HF_GW_NONSENSE, HF_API_SERVER, err.text);
@@ -200,8 +198,7 @@ static enum hf_gw_failure whole_answer(struct hf_gw_request *r)
     return rc == HF_E_IO ? HF_GW_CUT : HF_GW_NONSENSE;
 }
 
-static enum hf_gw_failure broken_transfer(struct hf_gw_request *r,
-                                          const struct hf_http_result *res)
+static enum hf_gw_failure broken_transfer(struct hf_gw_request *r, const struct hf_http_result *res)
 {
     bool is_timeout = res->code == HF_E_TIMEOUT;
     hf_api_error_set(&r->error, is_timeout ? HF_API_TIMEOUT : HF_API_SERVER, "host %s: %s",
@@ -285,10 +282,9 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
     struct hf_target t = {
         .dialect = d,
         .model = c->model,
-        .is_anthropic_2026 = h->conf->api_version != NULL &&
-                             strcmp(h->conf->api_version, "2026-10-21") >= 0,
-        .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable &&
-                        !r->head.is_load,
+        .is_anthropic_2026 =
+            h->conf->api_version != NULL && strcmp(h->conf->api_version, "2026-10-21") >= 0,
+        .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable && !r->head.is_load,
     };
     return hf_translate_request(&r->head, r->body, r->len, &t, &r->up_body, &r->upr, &r->report,
                                 err) == HF_OK;
@@ -301,7 +297,7 @@ static size_t put_headers(const struct hf_gw_request *r, struct hf_http_header *
     static const char *const passed[] = {"traceparent", "tracestate", "anthropic-beta"};
     size_t n = 0;
     h[n++] = (struct hf_http_header){"Content-Type", "application/json"};
-    h[n++] = (struct hf_http_header){"X-Holdfast-Hop", r->g->own_id};
+    h[n++] = (struct hf_http_header){"X-Holdfast-Hop", r->g->id};
     if (c->kind == HF_CONFIG_ANTHROPIC)
         h[n++] = (struct hf_http_header){"anthropic-version", c->api_version};
     if (c->api_key != NULL && c->kind == HF_CONFIG_ANTHROPIC) {

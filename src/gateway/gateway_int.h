@@ -24,16 +24,16 @@
 
 enum {
     HF_GW_TICK_MS = 50,
-    HF_GW_HOLD_EVENTS = 64,         /* events of a stream held back before the commit point */
-    HF_GW_HOLD_BYTES = 256 << 10,   /* and bytes */
-    HF_GW_ERROR_BYTES = 64 << 10,   /* of an error answer that are looked at */
-    HF_GW_LIST_BYTES = 4 << 20,     /* of a host's list of models */
-    HF_GW_LIST_MS = 30000,          /* between two looks at /api/tags */
-    HF_GW_SLOTS = 1024,             /* models of one host that are kept track of */
-    HF_GW_PAUSED = 256,             /* requests that wait for a host to come back */
+    HF_GW_HOLD_EVENTS = 64,       /* events of a stream held back before the commit point */
+    HF_GW_HOLD_BYTES = 256 << 10, /* and bytes */
+    HF_GW_ERROR_BYTES = 64 << 10, /* of an error answer that are looked at */
+    HF_GW_LIST_BYTES = 4 << 20,   /* of a host's list of models */
+    HF_GW_LIST_MS = 30000,        /* between two looks at /api/tags */
+    HF_GW_SLOTS = 1024,           /* models of one host that are kept track of */
+    HF_GW_PAUSED = 256,           /* requests that wait for a host to come back */
     HF_GW_ID = 28,
-    HF_GW_TRAIL = 400,              /* text of the tries, for a header */
-    HF_GW_LIVENESS = 5              /* idle timeouts that pings alone may keep a stream alive */
+    HF_GW_TRAIL = 400, /* text of the tries, for a header */
+    HF_GW_LIVENESS = 5 /* idle timeouts that pings alone may keep a stream alive */
 };
 
 /* One model of one host. */
@@ -71,8 +71,10 @@ struct hf_gw_live_host {
     struct hf_models tags;
     struct hf_models ps;
     bool has_tags;
-    bool is_override; /* taken out by the override file */
-    uint64_t tags_ms; /* when they were asked for last */
+    bool is_override;          /* taken out by the override file */
+    int64_t override_until_ms; /* wall time */
+    char version[40];          /* Ollama's; empty: not known */
+    uint64_t tags_ms;          /* when they were asked for last */
     uint64_t ps_ms;
     size_t url_at; /* the address that worked */
     int64_t active;
@@ -97,6 +99,8 @@ struct hf_gw_request {
     struct hf_task gone_task;
     struct hf_task drain_task;
     atomic_bool is_drain_posted;
+    bool is_begun;
+    bool is_gone; /* the client left before we began */
     char id[HF_GW_ID];
 
     /* what was asked */
@@ -168,7 +172,7 @@ struct hf_gateway {
     uint64_t n_by_outcome[HF_GW_FAILURES_];
     uint64_t n_by_reason[HF_GW_DISCOVERED + 1];
     uint64_t n_refused;
-    char own_id[20];
+    char id[HF_GW_ID]; /* of this gateway, against loops */
     char *tls_cert;
     char *tls_key;
 };
@@ -225,8 +229,7 @@ struct hf_gw_headers {
     size_t used;
 };
 void hf_gw_answer_headers(const struct hf_gw_request *r, struct hf_gw_headers *h);
-void hf_gw_header(struct hf_gw_headers *h, const char *name, const char *fmt, ...)
-    HF_PRINTF(3, 4);
+void hf_gw_header(struct hf_gw_headers *h, const char *name, const char *fmt, ...) HF_PRINTF(3, 4);
 
 /* ---- attempt.c ---- */
 /* Sends the request to r->slot; settles at once if that cannot be. */

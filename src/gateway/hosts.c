@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "codec/jsonscan.h"
 #include "gateway/gateway_int.h"
 #include "gateway/names.h"
 
@@ -93,8 +94,8 @@ uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint
             .is_open = s != NULL && !hf_breaker_allows(&s->breaker, now_ms),
             .is_tried = (tried & HF_GW_BIT(i)) != 0,
             .is_cloud = h->conf->is_cloud,
-            .free_slots = s == NULL ? h->conf->parallel
-                                    : hf_gw_slot_room(s, now_ms) - (int64_t)s->lane.n};
+            .free_slots =
+                s == NULL ? h->conf->parallel : hf_gw_slot_room(s, now_ms) - (int64_t)s->lane.n};
     }
     return down;
 }
@@ -159,9 +160,8 @@ void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_
     if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
         return;
     if (hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32()))
-        hf_log(HF_LOG_WARN, "breaker", HF_F_STR("host", h->conf->name),
-               HF_F_STR("model", s->model), HF_F_STR("is", hf_breaker_word(s->breaker.state)),
-               HF_F_END);
+        hf_log(HF_LOG_WARN, "breaker", HF_F_STR("host", h->conf->name), HF_F_STR("model", s->model),
+               HF_F_STR("is", hf_breaker_word(s->breaker.state)), HF_F_END);
 }
 
 /* ---- looking ---- */
@@ -201,6 +201,19 @@ static void take_list(struct hf_gw_look *l)
     h->has_tags = h->has_tags || l->what != LOOK_PS;
 }
 
+static void take_version(struct hf_gw_live_host *h, const char *text, size_t len)
+{
+    static const char *const keys[] = {"version"};
+    struct hf_jsonscan_value v;
+    char version[sizeof(h->version)];
+    if (h->conf->kind != HF_CONFIG_OLLAMA ||
+        hf_jsonscan_find(text, len, keys, 1, &v, NULL) != HF_OK ||
+        hf_jsonscan_str(&v, version, sizeof(version), NULL) != HF_OK)
+        return;
+    if (version[strspn(version, "0123456789abcdefghijklmnopqrstuvwxyz.+-")] == '\0')
+        memcpy(h->version, version, sizeof(version));
+}
+
 static void take_alive(struct hf_gw_look *l, const struct hf_http_result *res, uint64_t now_ms)
 {
     struct hf_gw_live_host *h = l->host;
@@ -208,6 +221,7 @@ static void take_alive(struct hf_gw_look *l, const struct hf_http_result *res, u
     bool is_ok = res->code == HF_OK && l->status < 500 && !is_denied;
     if (is_ok) {
         h->url_at = l->url_at;
+        take_version(h, hf_buf_str(&l->body), l->body.len);
         hf_gw_host_event(h, HF_HEALTH_PROBE_OK, now_ms);
         return;
     }
@@ -233,12 +247,14 @@ static void look_done(void *arg, const struct hf_http_result *res)
     /* The second address, before the host counts as failed. */
     bool may_next = l->what == LOOK_ALIVE && res->code != HF_OK && !is_ended &&
                     (l->url_at + 1) % h->conf->n_urls != h->url_at;
-    hf_buf_deinit(&l->body);
-    if (may_next && look(h, l->what, (l->url_at + 1) % h->conf->n_urls,
-                         (uint64_t)h->conf->probe_timeout_ms))
+    if (may_next)
+        hf_buf_deinit(&l->body);
+    if (may_next &&
+        look(h, l->what, (l->url_at + 1) % h->conf->n_urls, (uint64_t)h->conf->probe_timeout_ms))
         return;
     if (!is_ended && l->what == LOOK_ALIVE)
         take_alive(l, res, now_ms);
+    hf_buf_deinit(&l->body);
 }
 
 static const struct hf_http_events look_events = {
@@ -262,12 +278,12 @@ static bool look(struct hf_gw_live_host *h, int what, size_t url_at, uint64_t ti
         headers[n++] = (struct hf_http_header){"Authorization", bearer};
     if (c->kind == HF_CONFIG_ANTHROPIC)
         headers[n++] = (struct hf_http_header){"anthropic-version", c->api_version};
-    struct hf_http_request req = {.method = "GET",
-                                  .url = url,
-                                  .headers = headers,
-                                  .n_headers = n,
-                                  .deadlines = {.connect_ms = (uint32_t)timeout_ms,
-                                                .total_ms = (uint32_t)timeout_ms}};
+    struct hf_http_request req = {
+        .method = "GET",
+        .url = url,
+        .headers = headers,
+        .n_headers = n,
+        .deadlines = {.connect_ms = (uint32_t)timeout_ms, .total_ms = (uint32_t)timeout_ms}};
     l->g = h->g;
     l->host = h;
     l->what = what;
@@ -300,8 +316,8 @@ static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
         h->g->is_health_dirty = true;
     bool is_watched = is_up && h->active > 0 && is_silent(h, now_ms);
     if (is_watched || h->health.state == HF_HEALTH_SUSPECT)
-        timeout_ms = timeout_ms < HF_HEALTH_FAST_MS * 3 / 2 ? timeout_ms
-                                                           : HF_HEALTH_FAST_MS * 3 / 2;
+        timeout_ms =
+            timeout_ms < HF_HEALTH_FAST_MS * 3 / 2 ? timeout_ms : HF_HEALTH_FAST_MS * 3 / 2;
     if (is_watched && h->health.last_ok_ms + HF_HEALTH_FAST_MS < due_ms)
         due_ms = h->health.last_ok_ms + HF_HEALTH_FAST_MS;
     if (now_ms >= due_ms && h->looks[LOOK_ALIVE].call == NULL)

@@ -33,7 +33,7 @@ static char *fleet_file(size_t *len)
 {
     char *text = NULL;
     assert_int_equal(
-        hf_path_read(HF_FIXTURES "/fleet/tier-routing.json", HF_GW_TIER_FILE, &text, len, NULL),
+        hf_path_read(HF_FIXTURES "/../fleet/tier-routing.json", HF_GW_TIER_FILE, &text, len, NULL),
         HF_OK);
     return text;
 }

@@ -130,20 +130,19 @@ static void succeed(struct hf_gw_request *r, uint64_t now_ms)
     log_request(r, HF_GW_OK, now_ms);
     struct hf_gw_headers h = {.n = 0};
     hf_gw_answer_headers(r, &h);
-    struct hf_httpd_reply reply = {
-        .status = 200,
-        .content_type = hf_answer_content_type(r->head.ep, r->head.is_stream),
-        .headers = h.list,
-        .n_headers = h.n,
-        .body = r->out.data,
-        .len = r->out.len};
+    struct hf_httpd_reply reply = {.status = 200,
+                                   .content_type =
+                                       hf_answer_content_type(r->head.ep, r->head.is_stream),
+                                   .headers = h.list,
+                                   .n_headers = h.n,
+                                   .body = r->out.data,
+                                   .len = r->out.len};
     if (!r->head.is_stream) {
         hf_httpd_call_reply(r->call, &reply);
     } else {
         if (!r->is_committed)
             hf_httpd_call_start(r->call, &reply);
-        if (r->out.len > 0 &&
-            hf_httpd_call_write(r->call, r->out.data, r->out.len, NULL) != HF_OK)
+        if (r->out.len > 0 && hf_httpd_call_write(r->call, r->out.data, r->out.len, NULL) != HF_OK)
             hf_log(HF_LOG_DEBUG, "client left at the end", HF_F_STR("id", r->id), HF_F_END);
         hf_httpd_call_finish(r->call);
     }
@@ -186,8 +185,7 @@ static void note_try(struct hf_gw_request *r, enum hf_gw_failure f)
 static bool may_go_on(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms)
 {
     struct hf_gateway *g = r->g;
-    if (!hf_gw_failure_rule(f)->may_other || r->attempts >= HF_GW_TRIES ||
-        now_ms >= r->deadline_ms)
+    if (!hf_gw_failure_rule(f)->may_other || r->attempts >= HF_GW_TRIES || now_ms >= r->deadline_ms)
         return false;
     if (r->is_retry)
         return true;
@@ -282,7 +280,10 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
 {
     uint64_t wait_ms = (uint64_t)r->g->conf->pause_timeout_ms;
     r->slot = NULL;
-    if (c->may_come_back && wait_ms > 0 && r->attempts < HF_GW_TRIES) {
+    bool is_unreached =
+        hf_gw_failure_rule(r->last)->says == HF_GW_SAYS_DEAD || r->last == HF_GW_HOST_DIED;
+    if (c->may_come_back && wait_ms > 0 && r->attempts < HF_GW_TRIES &&
+        (r->attempts == 0 || is_unreached)) {
         r->entry.since_ms = now_ms;
         r->entry.deadline_ms =
             now_ms + wait_ms < r->deadline_ms ? now_ms + wait_ms : r->deadline_ms;
@@ -353,7 +354,7 @@ void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)
 static bool is_loop(const struct hf_gw_request *r)
 {
     const char *hops = hf_httpd_call_header(r->call, "X-Holdfast-Hop");
-    return hops != NULL && strstr(hops, r->g->own_id) != NULL;
+    return hops != NULL && strstr(hops, r->g->id) != NULL;
 }
 
 static void admit(struct hf_gw_request *r, uint64_t now_ms)
@@ -406,13 +407,17 @@ void hf_gw_request_begin(struct hf_task *task)
     r->start_ms = now_ms;
     r->deadline_ms = now_ms + (uint64_t)g->conf->request_timeout_ms;
     r->entry.client = client_of(r->call);
-    r->entry.class_ = priority != NULL && strcmp(priority, "batch") == 0 ? HF_GWQ_BATCH
-                                                                         : HF_GWQ_INTERACTIVE;
+    r->entry.class_ =
+        priority != NULL && strcmp(priority, "batch") == 0 ? HF_GWQ_BATCH : HF_GWQ_INTERACTIVE;
     r->next = g->first;
     if (g->first != NULL)
         g->first->prev = r;
     g->first = r;
-    admit(r, now_ms);
+    r->is_begun = true;
+    if (r->is_gone)
+        leave(r, now_ms);
+    else
+        admit(r, now_ms);
 }
 
 /* ---- what happens to it meanwhile ---- */
@@ -422,7 +427,9 @@ void hf_gw_request_gone(struct hf_task *task)
     struct hf_gw_request *r =
         (struct hf_gw_request *)(void *)((char *)task - offsetof(struct hf_gw_request, gone_task));
     uint64_t now_ms = hf_clock_mono_ms();
-    if (r->call != NULL && r->up != NULL)
+    if (!r->is_begun)
+        r->is_gone = true;
+    else if (r->call != NULL && r->up != NULL)
         hf_gw_attempt_stop(r, HF_GW_CLIENT_LEFT);
     else if (r->call != NULL)
         leave(r, now_ms);

@@ -71,7 +71,8 @@ bool hf_ollama_name_equal(const char *a, const char *b)
     return strcasecmp(a, b) == 0;
 }
 
-/* ---- peeking ---------------------------------------------------------------------------------- */
+/* ---- peeking ----------------------------------------------------------------------------------
+ */
 
 enum peek_key {
     K_MODEL,
@@ -91,10 +92,20 @@ enum peek_key {
     K_AMOUNT,
 };
 
-static const char *const peek_keys[K_AMOUNT] = {
-    "model",          "stream",          "n",          "logprobs",   "top_logprobs",
-    "modalities",     "stream_options",  "encoding_format", "max_tokens", "max_completion_tokens",
-    "max_output_tokens", "options",      "messages",   "prompt"};
+static const char *const peek_keys[K_AMOUNT] = {"model",
+                                                "stream",
+                                                "n",
+                                                "logprobs",
+                                                "top_logprobs",
+                                                "modalities",
+                                                "stream_options",
+                                                "encoding_format",
+                                                "max_tokens",
+                                                "max_completion_tokens",
+                                                "max_output_tokens",
+                                                "options",
+                                                "messages",
+                                                "prompt"};
 
 static bool says_nothing(const struct hf_jsonscan_value *v)
 {
@@ -126,8 +137,7 @@ static void peek_nested(const struct hf_jsonscan_value *v, const char *key,
                         struct hf_jsonscan_value *out)
 {
     *out = (struct hf_jsonscan_value){HF_JSON_ABSENT, NULL, 0};
-    if (v->kind == HF_JSON_OBJECT &&
-        hf_jsonscan_find(v->text, v->len, &key, 1, out, NULL) != HF_OK)
+    if (v->kind == HF_JSON_OBJECT && hf_jsonscan_find(v->text, v->len, &key, 1, out, NULL) != HF_OK)
         *out = (struct hf_jsonscan_value){HF_JSON_ABSENT, NULL, 0};
 }
 
@@ -169,8 +179,8 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
         return hf_err_set(err, HF_E_INVALID, "stream: true or false is expected");
     bool is_generation = ep == HF_EP_OLLAMA_CHAT || ep == HF_EP_OLLAMA_GENERATE;
     h.is_stream = stream == HF_JSON_TRUE || (is_generation && stream != HF_JSON_FALSE);
-    if (ep == HF_EP_OLLAMA_EMBED || ep == HF_EP_OLLAMA_EMBEDDINGS || ep == HF_EP_OPENAI_EMBEDDINGS ||
-        ep == HF_EP_ANTHROPIC_COUNT)
+    if (ep == HF_EP_OLLAMA_EMBED || ep == HF_EP_OLLAMA_EMBEDDINGS ||
+        ep == HF_EP_OPENAI_EMBEDDINGS || ep == HF_EP_ANTHROPIC_COUNT)
         h.is_stream = false;
     h.is_load = (ep == HF_EP_OLLAMA_CHAT && is_empty_list(&v[K_MESSAGES])) ||
                 (ep == HF_EP_OLLAMA_GENERATE && is_empty_list(&v[K_PROMPT]));
@@ -208,7 +218,8 @@ int64_t hf_request_estimate_tokens(const char *body, size_t len)
     return (int64_t)(text * 2 / 7) + 1;
 }
 
-/* ---- the same dialect ------------------------------------------------------------------------- */
+/* ---- the same dialect -------------------------------------------------------------------------
+ */
 
 /* Whether anything but the model's name has to change in a body that passes through. */
 static bool is_edit_needed(const struct hf_request_head *h, const struct hf_target *t,
@@ -318,7 +329,8 @@ static enum hf_code pass(const struct hf_request_head *h, const char *body, size
     return hf_tw_end(&w, err);
 }
 
-/* ---- another dialect -------------------------------------------------------------------------- */
+/* ---- another dialect --------------------------------------------------------------------------
+ */
 
 static enum hf_code read_form(struct hf_form *f, const struct hf_request_head *h,
                               const json_t *root, struct hf_err *err)

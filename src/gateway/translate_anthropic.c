@@ -15,7 +15,8 @@ static enum hf_code wrong(struct hf_err *err, const char *what, const char *want
     return hf_err_set(err, HF_E_INVALID, "%s: %s is expected", what, want);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 static enum hf_code read_image(struct hf_form *f, struct hf_message *m, const json_t *block,
                                struct hf_err *err)
@@ -58,7 +59,7 @@ static void read_thinking(struct hf_form *f, struct hf_message *m, const json_t 
 static enum hf_code read_block(struct hf_form *f, struct hf_message *m, const json_t *block,
                                struct hf_err *err)
 {
-    static const char *const known[] = {"type", "text", "source",    "id",       "name",
+    static const char *const known[] = {"type",  "text", "source",    "id",       "name",
                                         "input", "data", "signature", "thinking", NULL};
     const json_t *type = hf_tj_get(block, "type");
     hf_form_unknown(f, block, "messages.content", known);
@@ -154,8 +155,8 @@ static enum hf_code read_message(struct hf_form *f, const json_t *msg, struct hf
         return read_user(f, content, err);
     if (!hf_tj_is(role, "assistant") && !hf_tj_is(role, "system"))
         return wrong(err, "messages: role", "user or assistant");
-    HF_TRY(hf_form_add_message(
-        f, hf_tj_is(role, "system") ? HF_ROLE_SYSTEM : HF_ROLE_ASSISTANT, &m, err));
+    HF_TRY(hf_form_add_message(f, hf_tj_is(role, "system") ? HF_ROLE_SYSTEM : HF_ROLE_ASSISTANT, &m,
+                               err));
     return read_blocks(f, m, content, err);
 }
 
@@ -170,8 +171,8 @@ static enum hf_code read_system(struct hf_form *f, json_t *system, struct hf_err
 
 static enum hf_code read_tools(struct hf_form *f, const json_t *list, struct hf_err *err)
 {
-    static const char *const known[] = {"type", "name", "description", "input_schema", "strict",
-                                        NULL};
+    static const char *const known[] = {"type",         "name",   "description",
+                                        "input_schema", "strict", NULL};
     size_t n = json_array_size(list);
     if (n > HF_LIMIT_TOOLS)
         return hf_err_set(err, HF_E_LIMIT, "tools: more than %d", HF_LIMIT_TOOLS);
@@ -245,9 +246,9 @@ static enum hf_code read_output(struct hf_form *f, const json_t *root, struct hf
 enum hf_code hf_form_from_anthropic(struct hf_form *f, const json_t *root, struct hf_err *err)
 {
     static const char *const known[] = {
-        "model",    "messages",    "system", "max_tokens", "stop_sequences", "stream",
-        "metadata", "temperature", "top_p",  "top_k",      "tools",          "tool_choice",
-        "thinking", "output_config", NULL};
+        "model",  "messages",    "system",      "max_tokens",    "stop_sequences",
+        "stream", "metadata",    "temperature", "top_p",         "top_k",
+        "tools",  "tool_choice", "thinking",    "output_config", NULL};
     const json_t *messages = hf_tj_array(root, "messages");
     f->kind = HF_FORM_CHAT;
     f->model = hf_tj_string(root, "model");
@@ -267,7 +268,8 @@ enum hf_code hf_form_from_anthropic(struct hf_form *f, const json_t *root, struc
     return read_output(f, root, err);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
 static void add_text(json_t *blocks, json_t *text)
 {
@@ -343,7 +345,8 @@ static void write_messages(struct hf_form *f, json_t *o)
             if (m->role == HF_ROLE_SYSTEM)
                 *hf_form_add_part(f, &system, HF_PART_TEXT) = m->parts[k];
             else
-                add_part(f, blocks_of(messages, m->role == HF_ROLE_ASSISTANT ? "assistant" : "user"),
+                add_part(f,
+                         blocks_of(messages, m->role == HF_ROLE_ASSISTANT ? "assistant" : "user"),
                          &m->parts[k]);
         }
     }
@@ -437,13 +440,14 @@ static bool write_think(struct hf_form *f, const struct hf_target *t, int64_t ma
     if (t->thinking == HF_THINKING_ADAPTIVE) {
         hf_tj_set_new(o, "thinking", json_pack("{s:s}", "type", "adaptive"));
         if (f->think != HF_THINK_ON)
-            hf_tj_set_new(o, "output_config", json_pack("{s:s}", "effort", hf_think_word(f->think)));
+            hf_tj_set_new(o, "output_config",
+                          json_pack("{s:s}", "effort", hf_think_word(f->think)));
         return true;
     }
     if (t->thinking == HF_THINKING_BUDGET && budget >= 1024) {
-        hf_tj_set_new(o, "thinking",
-                      json_pack("{s:s,s:I}", "type", "enabled", "budget_tokens",
-                                (json_int_t)budget));
+        hf_tj_set_new(
+            o, "thinking",
+            json_pack("{s:s,s:I}", "type", "enabled", "budget_tokens", (json_int_t)budget));
         return true;
     }
     hf_report_add(f->report, "", "thinking");
@@ -469,8 +473,7 @@ static enum hf_code prompt_to_message(struct hf_form *f, struct hf_err *err)
 {
     struct hf_message *m = NULL;
     if (f->is_raw || f->suffix != NULL)
-        return hf_err_set(err, HF_E_UNSUPPORTED,
-                          "%s: this model's server takes conversations only",
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: this model's server takes conversations only",
                           f->is_raw ? "raw" : "suffix");
     HF_TRY(hf_form_add_message(f, HF_ROLE_USER, &m, err));
     hf_form_add_part(f, m, HF_PART_TEXT)->text = f->prompt;

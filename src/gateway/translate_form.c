@@ -173,7 +173,7 @@ enum hf_code hf_form_arguments(struct hf_form *f, json_t *value, json_t **out, s
 
 static const char *param_name(const struct hf_param_row *row, enum hf_dialect d)
 {
-    return d == HF_DIALECT_OLLAMA ? row->ollama
+    return d == HF_DIALECT_OLLAMA   ? row->ollama
            : d == HF_DIALECT_OPENAI ? row->openai
                                     : row->anthropic;
 }
@@ -310,9 +310,9 @@ static const struct {
     const char *word;
     enum hf_think think;
 } think_words[] = {
-    {"none", HF_THINK_OFF},   {"minimal", HF_THINK_LOW}, {"low", HF_THINK_LOW},
-    {"medium", HF_THINK_MEDIUM}, {"high", HF_THINK_HIGH},  {"max", HF_THINK_MAX},
-    {"xhigh", HF_THINK_MAX},  {"ultra", HF_THINK_MAX},
+    {"none", HF_THINK_OFF},      {"minimal", HF_THINK_LOW}, {"low", HF_THINK_LOW},
+    {"medium", HF_THINK_MEDIUM}, {"high", HF_THINK_HIGH},   {"max", HF_THINK_MAX},
+    {"xhigh", HF_THINK_MAX},     {"ultra", HF_THINK_MAX},
 };
 
 const char *hf_think_word(enum hf_think t)

@@ -14,7 +14,8 @@
 #include "gateway/translate.h"
 #include "gateway/translate_json.h"
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------
+ */
 
 enum hf_form_kind { HF_FORM_CHAT, HF_FORM_COMPLETE, HF_FORM_EMBED };
 
@@ -100,9 +101,9 @@ struct hf_form {
 
     enum hf_form_kind kind;
     bool is_stream;
-    bool is_raw;       /* HF_FORM_COMPLETE: no template around the prompt */
-    bool no_parallel;  /* at most one tool call */
-    json_t *model;     /* string */
+    bool is_raw;      /* HF_FORM_COMPLETE: no template around the prompt */
+    bool no_parallel; /* at most one tool call */
+    json_t *model;    /* string */
     struct hf_message *messages;
     size_t n_messages;
     size_t cap_messages;
@@ -165,11 +166,12 @@ void hf_form_unknown(struct hf_form *f, const json_t *o, const char *where,
 /* Name as it stands in the client's request; repeated names count once. */
 void hf_report_add(struct hf_report *r, const char *where, const char *name);
 
-/* From each dialect; root stays owned by the form. HF_E_INVALID, HF_E_UNSUPPORTED: for the client. */
-HF_MUST enum hf_code hf_form_from_ollama(struct hf_form *f, const json_t *root,
-                                         enum hf_endpoint ep, struct hf_err *err);
-HF_MUST enum hf_code hf_form_from_openai(struct hf_form *f, const json_t *root,
-                                         enum hf_endpoint ep, struct hf_err *err);
+/* From each dialect; root stays owned by the form. HF_E_INVALID, HF_E_UNSUPPORTED: for the client.
+ */
+HF_MUST enum hf_code hf_form_from_ollama(struct hf_form *f, const json_t *root, enum hf_endpoint ep,
+                                         struct hf_err *err);
+HF_MUST enum hf_code hf_form_from_openai(struct hf_form *f, const json_t *root, enum hf_endpoint ep,
+                                         struct hf_err *err);
 HF_MUST enum hf_code hf_form_from_responses(struct hf_form *f, const json_t *root,
                                             struct hf_err *err);
 HF_MUST enum hf_code hf_form_from_anthropic(struct hf_form *f, const json_t *root,

@@ -21,8 +21,8 @@ enum hf_code hf_tj_load(const char *text, size_t len, json_t **out, struct hf_er
     struct hf_jsonscan_value v;
     json_error_t why;
     HF_TRY(hf_jsonscan_value(text, len, &v, err));
-    json_t *value = json_loadb(v.text, v.len,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    json_t *value =
+        json_loadb(v.text, v.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (value == NULL)
         return hf_err_set(err, HF_E_INVALID, "JSON, line %d, column %d: %s", why.line, why.column,
                           why.text);

@@ -13,7 +13,8 @@ static enum hf_code wrong(struct hf_err *err, const char *what, const char *want
     return hf_err_set(err, HF_E_INVALID, "%s: %s is expected", what, want);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 /* Ollama takes bare base64; the first bytes tell what it is. */
 static const char *media_type_of(const char *base64)
@@ -21,7 +22,9 @@ static const char *media_type_of(const char *base64)
     static const struct {
         const char *start;
         const char *type;
-    } kinds[] = {{"iVBOR", "image/png"}, {"/9j/", "image/jpeg"}, {"R0lG", "image/gif"},
+    } kinds[] = {{"iVBOR", "image/png"},
+                 {"/9j/", "image/jpeg"},
+                 {"R0lG", "image/gif"},
                  {"UklGR", "image/webp"}};
     for (size_t i = 0; i < HF_ARRAY_LEN(kinds); i++)
         if (strncmp(base64, kinds[i].start, strlen(kinds[i].start)) == 0)
@@ -76,8 +79,9 @@ static struct hf_part *find_call(struct hf_form *f, const json_t *id, const json
         struct hf_message *m = &f->messages[i];
         for (size_t k = 0; k < m->n; k++) {
             struct hf_part *p = &m->parts[k];
-            bool is_it = id != NULL ? json_equal(p->id, id)
-                                    : !p->is_answered && (name == NULL || json_equal(p->name, name));
+            bool is_it = id != NULL
+                             ? json_equal(p->id, id)
+                             : !p->is_answered && (name == NULL || json_equal(p->name, name));
             if (p->kind == HF_PART_TOOL_CALL && is_it)
                 return p;
         }
@@ -214,8 +218,9 @@ static enum hf_code read_chat(struct hf_form *f, const json_t *root, struct hf_e
 /* A prompt with a system text, images or thinking is a conversation of one turn. */
 static enum hf_code read_generate(struct hf_form *f, const json_t *root, struct hf_err *err)
 {
-    static const char *const known[] = {"model", "prompt",  "suffix",     "system", "stream", "raw",
-                                        "format", "options", "keep_alive", "images", "think", NULL};
+    static const char *const known[] = {"model",      "prompt", "suffix", "system",
+                                        "stream",     "raw",    "format", "options",
+                                        "keep_alive", "images", "think",  NULL};
     json_t *system = hf_tj_string(root, "system"), *prompt = hf_tj_string(root, "prompt");
     hf_form_unknown(f, root, "", known);
     HF_TRY(read_common(f, root, err));
@@ -267,7 +272,8 @@ enum hf_code hf_form_from_ollama(struct hf_form *f, const json_t *root, enum hf_
     return ep == HF_EP_OLLAMA_GENERATE ? read_generate(f, root, err) : read_chat(f, root, err);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
 static json_t *tool_calls(const struct hf_message *m)
 {
@@ -364,8 +370,7 @@ static void write_tools(struct hf_form *f, json_t *o)
 
 static void write_common(struct hf_form *f, const struct hf_target *t, json_t *o)
 {
-    hf_tj_set_new(o, "model",
-                  hf_form_model(f, t));
+    hf_tj_set_new(o, "model", hf_form_model(f, t));
     if (t->keep_alive != NULL)
         hf_tj_set_new(o, "keep_alive", hf_tj_keep_alive(t->keep_alive));
     else

@@ -13,7 +13,8 @@ static enum hf_code wrong(struct hf_err *err, const char *what, const char *want
     return hf_err_set(err, HF_E_INVALID, "%s: %s is expected", what, want);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------
+ */
 
 static enum hf_code read_image(struct hf_form *f, struct hf_message *m, const json_t *part,
                                struct hf_err *err)
@@ -231,13 +232,30 @@ static enum hf_code read_common(struct hf_form *f, const json_t *root, struct hf
 
 static enum hf_code read_chat(struct hf_form *f, const json_t *root, struct hf_err *err)
 {
-    static const char *const known[] = {
-        "model",       "messages",         "tools",           "tool_choice",
-        "stream",      "stream_options",   "max_tokens",      "max_completion_tokens",
-        "temperature", "top_p",            "top_k",           "min_p",
-        "seed",        "presence_penalty", "frequency_penalty", "repetition_penalty",
-        "stop",        "n",                "user",            "response_format",
-        "reasoning_effort", "parallel_tool_calls", "store", NULL};
+    static const char *const known[] = {"model",
+                                        "messages",
+                                        "tools",
+                                        "tool_choice",
+                                        "stream",
+                                        "stream_options",
+                                        "max_tokens",
+                                        "max_completion_tokens",
+                                        "temperature",
+                                        "top_p",
+                                        "top_k",
+                                        "min_p",
+                                        "seed",
+                                        "presence_penalty",
+                                        "frequency_penalty",
+                                        "repetition_penalty",
+                                        "stop",
+                                        "n",
+                                        "user",
+                                        "response_format",
+                                        "reasoning_effort",
+                                        "parallel_tool_calls",
+                                        "store",
+                                        NULL};
     const json_t *messages = hf_tj_array(root, "messages");
     f->kind = HF_FORM_CHAT;
     hf_form_unknown(f, root, "", known);
@@ -260,11 +278,25 @@ static enum hf_code read_chat(struct hf_form *f, const json_t *root, struct hf_e
 
 static enum hf_code read_completion(struct hf_form *f, const json_t *root, struct hf_err *err)
 {
-    static const char *const known[] = {
-        "model", "prompt", "suffix",     "stream",           "stream_options",    "max_tokens",
-        "temperature",     "top_p",      "top_k",            "min_p",             "seed",
-        "stop",  "n",      "user",       "presence_penalty", "frequency_penalty",
-        "repetition_penalty", "best_of", NULL};
+    static const char *const known[] = {"model",
+                                        "prompt",
+                                        "suffix",
+                                        "stream",
+                                        "stream_options",
+                                        "max_tokens",
+                                        "temperature",
+                                        "top_p",
+                                        "top_k",
+                                        "min_p",
+                                        "seed",
+                                        "stop",
+                                        "n",
+                                        "user",
+                                        "presence_penalty",
+                                        "frequency_penalty",
+                                        "repetition_penalty",
+                                        "best_of",
+                                        NULL};
     f->kind = HF_FORM_COMPLETE;
     hf_form_unknown(f, root, "", known);
     if (hf_tj_i64(root, "best_of") > 1)
@@ -308,11 +340,11 @@ enum hf_code hf_form_from_openai(struct hf_form *f, const json_t *root, enum hf_
     f->model = hf_tj_string(root, "model");
     if (ep == HF_EP_OPENAI_EMBEDDINGS)
         return read_embed(f, root, err);
-    return ep == HF_EP_OPENAI_COMPLETIONS ? read_completion(f, root, err)
-                                          : read_chat(f, root, err);
+    return ep == HF_EP_OPENAI_COMPLETIONS ? read_completion(f, root, err) : read_chat(f, root, err);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------
+ */
 
 static json_t *text_part(json_t *text)
 {
@@ -420,8 +452,7 @@ static void write_params(struct hf_form *f, const struct hf_target *t, json_t *o
 static void write_common(struct hf_form *f, const struct hf_target *t, json_t *o)
 {
     bool is_stream = f->is_stream || t->force_stream;
-    hf_tj_set_new(o, "model",
-                  hf_form_model(f, t));
+    hf_tj_set_new(o, "model", hf_form_model(f, t));
     if (f->max_tokens > 0)
         hf_tj_set_new(o, t->is_max_completion_tokens ? "max_completion_tokens" : "max_tokens",
                       json_integer(f->max_tokens));
@@ -444,9 +475,9 @@ static void write_tools(struct hf_form *f, json_t *o)
     if (words[f->choice] != NULL)
         hf_tj_set_new(o, "tool_choice", json_string(words[f->choice]));
     if (f->choice == HF_CHOICE_NAMED)
-        hf_tj_set_new(o, "tool_choice",
-                      json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name",
-                                f->choice_name));
+        hf_tj_set_new(
+            o, "tool_choice",
+            json_pack("{s:s,s:{s:O}}", "type", "function", "function", "name", f->choice_name));
     if (f->no_parallel)
         hf_tj_set_new(o, "parallel_tool_calls", json_false());
 }
@@ -503,8 +534,7 @@ enum hf_code hf_form_to_openai(struct hf_form *f, const struct hf_target *t, jso
     (void)err;
     if (f->kind == HF_FORM_EMBED) {
         *ep = HF_EP_OPENAI_EMBEDDINGS;
-        hf_tj_set_new(o, "model",
-                      hf_form_model(f, t));
+        hf_tj_set_new(o, "model", hf_form_model(f, t));
         hf_tj_set(o, "input", f->input);
         hf_tj_set(o, "dimensions", f->dimensions);
         hf_tj_set_new(o, "encoding_format", json_string("float"));

@@ -185,10 +185,12 @@ static enum hf_code read_input(struct hf_form *f, const json_t *root, struct hf_
 
 enum hf_code hf_form_from_responses(struct hf_form *f, const json_t *root, struct hf_err *err)
 {
-    static const char *const known[] = {
-        "model",       "input", "instructions", "tools", "tool_choice", "parallel_tool_calls",
-        "temperature", "top_p", "max_output_tokens", "stream", "text", "reasoning", "user",
-        "store",       "previous_response_id", "conversation", "background", NULL};
+    static const char *const known[] = {"model",        "input",       "instructions",
+                                        "tools",        "tool_choice", "parallel_tool_calls",
+                                        "temperature",  "top_p",       "max_output_tokens",
+                                        "stream",       "text",        "reasoning",
+                                        "user",         "store",       "previous_response_id",
+                                        "conversation", "background",  NULL};
     f->kind = HF_FORM_CHAT;
     f->model = hf_tj_string(root, "model");
     f->is_stream = json_is_true(hf_tj_get(root, "stream"));
@@ -196,8 +198,8 @@ enum hf_code hf_form_from_responses(struct hf_form *f, const json_t *root, struc
     f->max_tokens = hf_tj_i64(root, "max_output_tokens");
     f->no_parallel = json_is_false(json_object_get(root, "parallel_tool_calls"));
     hf_form_unknown(f, root, "", known);
-    if (hf_tj_get(root, "previous_response_id") != NULL || hf_tj_get(root, "conversation") != NULL ||
-        json_is_true(hf_tj_get(root, "background")))
+    if (hf_tj_get(root, "previous_response_id") != NULL ||
+        hf_tj_get(root, "conversation") != NULL || json_is_true(hf_tj_get(root, "background")))
         return hf_err_set(err, HF_E_UNSUPPORTED,
                           "previous_response_id, conversation and background need a server that "
                           "stores responses: send the whole conversation in input");
