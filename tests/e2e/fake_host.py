@@ -4,7 +4,7 @@ It generates nothing; the answer is fixed text in WORDS. What it does wrong is t
 "ok" answers well, "500" fails, "cut" ends without a terminator, and so on (BEHAVIOURS). Real servers
 cannot be made to fail on command; the shapes of answers follow the vendors' documentation.
 
-Run as a process of its own, so that tests can kill and stop it: python fake_host.py PORT [--delay S]
+Run as a process of its own, so that tests can kill and stop it: python fake_host.py PORT [--delay S] [--no-tags]
 GET /__log tells what it was asked: a list of {path, model, stream, headers, gone}.
 """
 import asyncio
@@ -17,6 +17,7 @@ WORDS = ["Hold", " fast", ",", " friend", "."]
 TEXT = "".join(WORDS)
 LOG = []
 DELAY = 0.0
+HAS_TAGS = "--no-tags" not in sys.argv  # without them every model may be there
 NAMES = ["ok", "llama3.1:8b", "qwen2.5-coder:32b"]
 
 
@@ -219,7 +220,7 @@ BEHAVIOURS = {
     "401": lambda t: t.status(401),
     "reset": lambda t: t.reset(),
     "hang": lambda t: t.hang(), "hang-middle": lambda t: t.hang(2),
-    "cold": lambda t: t.after(2.0), "slow": lambda t: t.after(0.5),
+    "cold": lambda t: t.after(1.5), "slow": lambda t: t.after(0.5),
     "error-first": lambda t: t.words_then(0, t.d.error()),
     "error-later": lambda t: t.words_then(2, t.d.error()),
     "cut-first": lambda t: t.words_then(0, b"", False),
@@ -237,6 +238,8 @@ async def answer(method, path, headers, body, writer):
         writer.write(whole_answer(200, LOG))
     elif path == "/api/version":
         writer.write(whole_answer(200, {"version": "0.12.6"}))
+    elif path == "/api/tags" and not HAS_TAGS:
+        writer.write(whole_answer(404, {"error": "no list"}))
     elif path == "/api/tags":
         names = NAMES + sorted(BEHAVIOURS)
         writer.write(whole_answer(200, {"models": [
