@@ -290,21 +290,29 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
                                 err) == HF_OK;
 }
 
-static size_t put_headers(const struct hf_gw_request *r, struct hf_http_header *h, char *bearer,
-                          size_t cap)
+struct header_texts {
+    char bearer[1024];
+    char hops[HF_GW_HOPS_TEXT];
+};
+
+static size_t put_headers(const struct hf_gw_request *r, struct hf_http_header *h,
+                          struct header_texts *t)
 {
+    const char *hops = hf_httpd_call_header(r->call, "X-Holdfast-Hop");
     const struct hf_gw_host *c = r->slot->host->conf;
     static const char *const passed[] = {"traceparent", "tracestate", "anthropic-beta"};
     size_t n = 0;
     h[n++] = (struct hf_http_header){"Content-Type", "application/json"};
-    h[n++] = (struct hf_http_header){"X-Holdfast-Hop", r->g->id};
+    snprintf(t->hops, sizeof(t->hops), "%s%s%s", hops == NULL ? "" : hops, hops == NULL ? "" : ",",
+             r->g->id);
+    h[n++] = (struct hf_http_header){"X-Holdfast-Hop", t->hops};
     if (c->kind == HF_CONFIG_ANTHROPIC)
         h[n++] = (struct hf_http_header){"anthropic-version", c->api_version};
     if (c->api_key != NULL && c->kind == HF_CONFIG_ANTHROPIC) {
         h[n++] = (struct hf_http_header){"x-api-key", c->api_key};
     } else if (c->api_key != NULL) {
-        snprintf(bearer, cap, "Bearer %s", c->api_key);
-        h[n++] = (struct hf_http_header){"Authorization", bearer};
+        snprintf(t->bearer, sizeof(t->bearer), "Bearer %s", c->api_key);
+        h[n++] = (struct hf_http_header){"Authorization", t->bearer};
     }
     for (size_t i = 0; i < HF_ARRAY_LEN(passed); i++) {
         const char *value = hf_httpd_call_header(r->call, passed[i]);
@@ -325,7 +333,7 @@ static enum hf_code send_it(struct hf_gw_request *r, uint64_t now_ms, struct hf_
     const struct hf_config_gateway *conf = r->g->conf;
     const struct hf_gw_host *c = r->slot->host->conf;
     struct hf_http_header headers[HEADERS_MAX];
-    char bearer[1024];
+    struct header_texts texts;
     const char *base = c->urls[r->url_at];
     const char *path = hf_endpoint_path(r->upr.ep);
     size_t len = strlen(base);
@@ -336,7 +344,7 @@ static enum hf_code send_it(struct hf_gw_request *r, uint64_t now_ms, struct hf_
         .method = "POST",
         .url = url,
         .headers = headers,
-        .n_headers = put_headers(r, headers, bearer, sizeof(bearer)),
+        .n_headers = put_headers(r, headers, &texts),
         .body = r->up_body.data,
         .body_len = r->up_body.len,
         .deadlines = {.connect_ms = (uint32_t)conf->connect_timeout_ms * (is_patient ? 3 : 1),

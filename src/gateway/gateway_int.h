@@ -32,8 +32,9 @@ enum {
     HF_GW_SLOTS = 1024,           /* models of one host that are kept track of */
     HF_GW_PAUSED = 256,           /* requests that wait for a host to come back */
     HF_GW_ID = 28,
-    HF_GW_TRAIL = 400, /* text of the tries, for a header */
-    HF_GW_LIVENESS = 5 /* idle timeouts that pings alone may keep a stream alive */
+    HF_GW_HOPS_TEXT = 8 * HF_GW_ID, /* gateways that a request may pass through */
+    HF_GW_TRAIL = 400,              /* text of the tries, for a header */
+    HF_GW_LIVENESS = 5              /* idle timeouts that pings alone may keep a stream alive */
 };
 
 /* One model of one host. */

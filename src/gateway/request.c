@@ -187,7 +187,8 @@ static bool may_go_on(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t no
     struct hf_gateway *g = r->g;
     if (!hf_gw_failure_rule(f)->may_other || r->attempts >= HF_GW_TRIES || now_ms >= r->deadline_ms)
         return false;
-    if (r->is_retry)
+    /* A first move is free: a host that dies under many requests must not fail most of them. */
+    if (r->is_retry || r->attempts == 1)
         return true;
     if (!hf_gw_retry_allowed((int64_t)atomic_load(&g->n_requests), g->n_retries))
         return false;
@@ -354,7 +355,8 @@ void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)
 static bool is_loop(const struct hf_gw_request *r)
 {
     const char *hops = hf_httpd_call_header(r->call, "X-Holdfast-Hop");
-    return hops != NULL && strstr(hops, r->g->id) != NULL;
+    return hops != NULL &&
+           (strstr(hops, r->g->id) != NULL || strlen(hops) + HF_GW_ID >= HF_GW_HOPS_TEXT);
 }
 
 static void admit(struct hf_gw_request *r, uint64_t now_ms)

@@ -194,7 +194,7 @@ class Talk:
     async def flood(self):
         await self.begin()
         await self.send(chunk(self.d.start()), 0)
-        for _ in range(3000):
+        for _ in range(10000):
             await self.send(chunk(self.d.word("x" * 10000)), 0)
         await self.send(chunk(self.d.end()) + b"0\r\n\r\n", 0)
 

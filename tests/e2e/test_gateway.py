@@ -157,31 +157,33 @@ def test_client_that_leaves_the_queue_is_never_sent(two):
 
 
 def test_queue_is_bounded_and_says_when_to_come_back(two):
-    g = two([{"name": "one", "to": ["a/hang"]}], parallel=1, **{"queue-per-model": 2, "queue-timeout": "2s"})
+    g = two([{"name": "one", "to": ["a/hang"]}], parallel=1, **{"drain-timeout": "1s", "queue-per-model": 2, "queue-timeout": "1s"})
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         work = [pool.submit(g.ask, "openai", "one", False, timeout=15) for _ in range(4)]
         procs.wait_until(lambda: any(w.done() for w in work))
         refused = [w.result() for w in work if w.done()][0]
         assert refused.status == 503 and "retry-after" in refused.headers and "busy" in refused.error
-        late = [w for w in work if w is not work[0] and not w.done()]
-        assert all(w.result().status == 503 for w in late[1:2])  # waited queue-timeout
-        g.a.p.kill()  # ends the first
+        procs.wait_until(lambda: sum(w.done() for w in work) == 3)  # two waited for queue-timeout
+        assert all(w.result().status == 503 for w in work if w.done())
+        g.a.p.kill()
+        procs.wait_until(lambda: g.status()["paused"] == 1)  # nowhere else to go: it waits for the host
+        g.p.signal(signal.SIGTERM)
 
 
 def test_slow_reader_holds_the_host_back_and_memory_stays_small(two):
     g = two([{"name": "flood", "to": ["a/flood"]}])
+    before = rss_mb(g.p.pid)
     c = socket.create_connection(("127.0.0.1", g.port))
     request = json.dumps(body_of("ollama", "flood", True))
     c.sendall(("POST /api/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
                % (len(request), request)).encode())
     procs.wait_until(lambda: g.status()["requests"] == 1)
-    time.sleep(1.5)  # 30 MB would fit into this if nobody held them back
-    grown = rss_mb(g.p.pid)
+    time.sleep(1.5)  # 100 MB would fit into this if nobody held them back
+    assert rss_mb(g.p.pid) < before + 60  # socket buffers pass through; sanitizers keep what was freed
     got = 0
     while data := c.recv(1 << 20):
         got += len(data)
-    assert got > 30_000_000
-    assert rss_mb(g.p.pid) < grown + 40  # sanitizers keep freed memory for a while
+    assert got > 100_000_000
     procs.wait_until(lambda: g.status()["requests"] == 0)
 
 
