@@ -159,8 +159,11 @@ static enum hf_code peek_model(const struct hf_jsonscan_value *v, const char *bo
     if (v->kind != HF_JSON_STRING || v->len == 2)
         return hf_err_set(err, HF_E_INVALID, "model: %s",
                           v->kind == HF_JSON_ABSENT ? "is required" : "a name is expected");
-    if (hf_jsonscan_str(v, h->model, sizeof(h->model), err) != HF_OK)
-        return hf_err_wrap(err, "model");
+    enum hf_code rc = hf_jsonscan_str(v, h->model, sizeof(h->model), err);
+    if (rc != HF_OK) {
+        hf_err_wrap(err, "model");
+        return rc;
+    }
     h->model_at = (size_t)(v->text - body);
     h->model_len = v->len;
     return HF_OK;

@@ -436,10 +436,8 @@ static enum hf_code finish_whole(struct hf_answer *a, struct hf_err *err)
     if (hf_is_embedding(a->opt.upstream) || a->opt.upstream == HF_EP_ANTHROPIC_COUNT)
         return a->is_passing ? hf_embed_observe(a, text, len, err)
                              : hf_embed_translate(a, text, len, err);
-    if (hf_tj_load_object(text, len, &o, err) != HF_OK) {
-        hf_err_wrap(err, "the answer");
+    if (hf_tj_load_object(text, len, &o, err) != HF_OK)
         return hf_err_set(err, HF_E_CORRUPT, "the answer is no JSON object, or cut");
-    }
     decode(a, o, true);
     if (a->is_passing && a->st.is_done && a->failed == HF_OK)
         hf_pass_json(a, text, len);
