@@ -32,9 +32,12 @@ static void test_table(void **state)
         const char *out;
         const char *why;
     } rows[] = {
-        {"{}\n{}\n", "{};{};", "plain"},      {"{\"a\":1}\r\n{}\r\n", "{\"a\":1};{};", "CRLF"},
-        {"\n\n{}\n \t\n{}\n", "{};{};", "blank lines"}, {"{}", "{};", "no end of line"},
-        {"{}\n{\"cut", "{};{\"cut;", "a cut line is handed over"}, {"", "", "nothing"},
+        {"{}\n{}\n", "{};{};", "plain"},
+        {"{\"a\":1}\r\n{}\r\n", "{\"a\":1};{};", "CRLF"},
+        {"\n\n{}\n \t\n{}\n", "{};{};", "blank lines"},
+        {"{}", "{};", "no end of line"},
+        {"{}\n{\"cut", "{};{\"cut;", "a cut line is handed over"},
+        {"", "", "nothing"},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         size_t len = strlen(rows[i].in);

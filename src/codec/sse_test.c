@@ -34,8 +34,8 @@ static void run(const char *in, size_t step, struct seen *s)
     s->text[0] = '\0';
     hf_sse_init(&p);
     for (size_t i = 0; i < len; i += step)
-        assert_int_equal(
-            hf_sse_feed(&p, in + i, len - i < step ? len - i : step, note, s, NULL), HF_OK);
+        assert_int_equal(hf_sse_feed(&p, in + i, len - i < step ? len - i : step, note, s, NULL),
+                         HF_OK);
     assert_int_equal(hf_sse_finish(&p, note, s, NULL), HF_OK);
     hf_sse_deinit(&p);
 }
@@ -56,7 +56,9 @@ static void test_table(void **state)
         {": hello\n\n:\n\ndata: a\n\n", "message=a;", "comments"},
         {"event: x\n\n", "", "a name without data is no event"},
         {"id: 7\nretry: 5\nfoo: bar\ndata: a\n\n", "message=a;", "other fields"},
-        {"\xef\xbb\xbf" "data: a\n\n", "message=a;", "byte order mark"},
+        {"\xef\xbb\xbf"
+         "data: a\n\n",
+         "message=a;", "byte order mark"},
         {"data:  a\n\n", "message= a;", "one blank only is taken off"},
         {"data: [DONE]\n", "message=[DONE];", "the last empty line never came"},
         {"data: [DONE]", "message=[DONE];", "not even a line end"},

@@ -90,8 +90,8 @@ static void test_shapes(void **state)
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         struct hf_models m = {NULL, 0};
-        assert_int_equal(
-            hf_models_parse(rows[i].d, rows[i].body, strlen(rows[i].body), &m, NULL), rows[i].rc);
+        assert_int_equal(hf_models_parse(rows[i].d, rows[i].body, strlen(rows[i].body), &m, NULL),
+                         rows[i].rc);
         assert_int_equal(m.n, rows[i].n);
         hf_models_deinit(&m);
     }

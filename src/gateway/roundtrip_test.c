@@ -27,8 +27,9 @@ static uint32_t roll(uint32_t n)
     return (uint32_t)(seed >> 33) % n;
 }
 
-static const char *const pieces[] = {"a",  "\"",   "\\", "\n", "\xc3\xa9", "\xf0\x9f\x98\x80", "{}",
-                                     "  ", "data:", "\t", "0",  "<|end|>",  "\x01",             "]"};
+static const char *const pieces[] = {"a",    "\"", "\\",    "\n", "\xc3\xa9", "\xf0\x9f\x98\x80",
+                                     "{}",   "  ", "data:", "\t", "0",        "<|end|>",
+                                     "\x01", "]"};
 
 static json_t *random_text(void)
 {
@@ -68,7 +69,8 @@ static char *dumped(const json_t *o)
     return copy;
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------
+ */
 
 static int n_ids;
 
@@ -97,9 +99,9 @@ static void add_assistant(json_t *messages)
     for (uint32_t i = 0; i < n; i++) {
         json_t *call = random_call();
         json_array_append_new(calls, call);
-        json_array_append_new(messages, json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id",
-                                                  json_object_get(call, "id"), "content",
-                                                  random_text()));
+        json_array_append_new(messages,
+                              json_pack("{s:s,s:O,s:o}", "role", "tool", "tool_call_id",
+                                        json_object_get(call, "id"), "content", random_text()));
     }
 }
 
@@ -189,7 +191,8 @@ static void test_requests(void **state)
     }
 }
 
-/* ---- answers ---------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------------
+ */
 
 static json_t *random_answer(void)
 {
@@ -205,9 +208,9 @@ static json_t *random_answer(void)
         json_array_append_new(json_object_get(message, "tool_calls"), random_call());
     json_t *usage = json_pack("{s:i,s:i}", "prompt_tokens", (int)roll(1000) + 1,
                               "completion_tokens", (int)roll(1000) + 1);
-    json_object_set_new(usage, "total_tokens",
-                        json_integer(hf_tj_i64(usage, "prompt_tokens") +
-                                     hf_tj_i64(usage, "completion_tokens")));
+    json_object_set_new(
+        usage, "total_tokens",
+        json_integer(hf_tj_i64(usage, "prompt_tokens") + hf_tj_i64(usage, "completion_tokens")));
     return json_pack("{s:s,s:s,s:i,s:s,s:[{s:i,s:o,s:n,s:s}],s:o}", "id", "chatcmpl-r", "object",
                      "chat.completion", "created", 5, "model", "m", "choices", "index", 0,
                      "message", message, "logprobs", "finish_reason", n > 0 ? "tool_calls" : "stop",

@@ -103,9 +103,9 @@ static void test_peek_refuses(void **state)
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         struct hf_request_head h;
         struct hf_err err = HF_ERR_INIT;
-        assert_int_equal(hf_request_peek(HF_EP_OPENAI_CHAT, rows[i].body, strlen(rows[i].body), &h,
-                                         &err),
-                         HF_E_INVALID);
+        assert_int_equal(
+            hf_request_peek(HF_EP_OPENAI_CHAT, rows[i].body, strlen(rows[i].body), &h, &err),
+            HF_E_INVALID);
         if (strstr(err.text, rows[i].says) == NULL)
             fail_msg("%s: %s", rows[i].body, err.text);
     }
@@ -146,7 +146,8 @@ static void test_splice(void **state)
     hf_buf_deinit(&out);
 }
 
-/* One answer for the client, a stream from the upstream, so that it can be retried in the middle. */
+/* One answer for the client, a stream from the upstream, so that it can be retried in the middle.
+ */
 static void test_force_stream(void **state)
 {
     (void)state;
@@ -177,7 +178,8 @@ static void test_force_stream(void **state)
 static void test_output_limit(void **state)
 {
     (void)state;
-    static const char body[] = "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
+    static const char body[] =
+        "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
     struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, body);
     for (int d = HF_DIALECT_OLLAMA; d <= HF_DIALECT_ANTHROPIC; d++) {
         struct hf_target t = {.dialect = (enum hf_dialect)d};
@@ -186,8 +188,8 @@ static void test_output_limit(void **state)
         struct hf_buf out;
         hf_buf_init(&out, 20);
         assert_int_equal(hf_buf_append(&out, "kept", 4, NULL), HF_OK);
-        assert_int_equal(
-            hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL), HF_E_LIMIT);
+        assert_int_equal(hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL),
+                         HF_E_LIMIT);
         assert_string_equal(hf_buf_str(&out), "kept");
         hf_buf_deinit(&out);
     }
@@ -232,9 +234,9 @@ static void test_limits(void **state)
                          HF_OK);
     assert_int_equal(hf_buf_appendf(&body, NULL, "]}"), HF_OK);
     struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, hf_buf_str(&body));
-    assert_int_equal(hf_translate_request(&h, (const char *)body.data, body.len, &t, &out, &up,
-                                          &report, NULL),
-                     HF_E_LIMIT);
+    assert_int_equal(
+        hf_translate_request(&h, (const char *)body.data, body.len, &t, &out, &up, &report, NULL),
+        HF_E_LIMIT);
     hf_buf_deinit(&body);
     hf_buf_deinit(&out);
 }
@@ -264,9 +266,9 @@ static void test_report_is_bounded(void **state)
         assert_int_equal(hf_buf_appendf(&body, NULL, ",\"field-%d\":1", i), HF_OK);
     assert_int_equal(hf_buf_appendf(&body, NULL, "}"), HF_OK);
     struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, hf_buf_str(&body));
-    assert_int_equal(hf_translate_request(&h, (const char *)body.data, body.len, &t, &out, &up,
-                                          &report, NULL),
-                     HF_OK);
+    assert_int_equal(
+        hf_translate_request(&h, (const char *)body.data, body.len, &t, &out, &up, &report, NULL),
+        HF_OK);
     assert_int_equal(report.n_dropped, 500);
     assert_true(strlen(report.dropped) < HF_REPORT_TEXT);
     assert_non_null(strstr(report.dropped, "field-0, field-1, "));

@@ -1,7 +1,7 @@
 /*
- * libFuzzer target: any bytes as JSON. The scanner must neither crash nor read past the end, what it
- * takes must be what the tree parser takes (which also refuses duplicates and lone surrogates), and
- * a walk over the members must see what a single look saw.
+ * libFuzzer target: any bytes as JSON. The scanner must neither crash nor read past the end; what
+ * the tree parser takes it must take (the other also refuses duplicates and lone surrogates), and a
+ * walk over the members must see what a single look saw.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void add(struct hf_buf *out, const char *s, size_t n)
 {
-    hf_assert(hf_buf_append(out, s, n, NULL) == HF_OK && hf_buf_append(out, "\n", 1, NULL) == HF_OK);
+    hf_assert(hf_buf_append(out, s, n, NULL) == HF_OK &&
+              hf_buf_append(out, "\n", 1, NULL) == HF_OK);
 }
 
 static enum hf_code note(void *arg, const char *event, const char *data, size_t len,
@@ -32,8 +33,8 @@ static void run(const uint8_t *data, size_t size, size_t step, struct hf_buf *ou
     hf_buf_init(out, HF_LIMIT_ANSWER);
     hf_sse_init(&p);
     for (size_t at = 0; at < size; at += step)
-        hf_assert(hf_sse_feed(&p, data + at, size - at < step ? size - at : step, note, out, NULL) ==
-                  HF_OK);
+        hf_assert(hf_sse_feed(&p, data + at, size - at < step ? size - at : step, note, out,
+                              NULL) == HF_OK);
     hf_assert(hf_sse_finish(&p, note, out, NULL) == HF_OK);
     hf_sse_deinit(&p);
 }

@@ -1,7 +1,8 @@
 /*
- * libFuzzer target: any bytes as a client's request and as an upstream's answer. The first two bytes
- * choose the endpoints. Nothing may crash or leak; what is written must be JSON; the bytes for the
- * client must not depend on where the upstream's were cut; an answer is never both done and failed.
+ * libFuzzer target: any bytes as a client's request and as an upstream's answer. The first two
+ * bytes choose the endpoints. Nothing may crash or leak; what is written must be JSON; the bytes
+ * for the client must not depend on where the upstream's were cut; an answer is never both done and
+ * failed.
  */
 #include <stdint.h>
 #include <string.h>
@@ -33,8 +34,9 @@ static void request(enum hf_endpoint ep, const char *body, size_t len)
         struct hf_buf out;
         hf_buf_init(&out, HF_LIMIT_ANSWER);
         if (hf_translate_request(&h, body, len, &t, &out, &up, &report, &err) == HF_OK)
-            hf_assert(hf_endpoint_dialect(up.ep) == t.dialect && out.len > 0 &&
-                      (up.is_same || hf_json_check((const char *)out.data, out.len, NULL) == HF_OK));
+            hf_assert(
+                hf_endpoint_dialect(up.ep) == t.dialect && out.len > 0 &&
+                (up.is_same || hf_json_check((const char *)out.data, out.len, NULL) == HF_OK));
         else
             hf_assert(out.len == 0 && err.text[0] != '\0');
         hf_buf_deinit(&out);
@@ -99,7 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         opt.is_front_stream = opt.is_upstream_stream = false;
     enum hf_code rc = answer(&opt, text, size, size == 0 ? 1 : size, &whole);
     hf_assert(answer(&opt, text, size, data[0] % 7 + 1u, &cut) == rc);
-    hf_assert(whole.len == cut.len && (whole.len == 0 || memcmp(whole.data, cut.data, cut.len) == 0));
+    hf_assert(whole.len == cut.len &&
+              (whole.len == 0 || memcmp(whole.data, cut.data, cut.len) == 0));
     hf_buf_deinit(&whole);
     hf_buf_deinit(&cut);
     return 0;
