@@ -159,8 +159,11 @@ static enum hf_code peek_model(const struct hf_jsonscan_value *v, const char *bo
     if (v->kind != HF_JSON_STRING || v->len == 2)
         return hf_err_set(err, HF_E_INVALID, "model: %s",
                           v->kind == HF_JSON_ABSENT ? "is required" : "a name is expected");
-    if (hf_jsonscan_str(v, h->model, sizeof(h->model), err) != HF_OK)
-        return hf_err_wrap(err, "model");
+    enum hf_code rc = hf_jsonscan_str(v, h->model, sizeof(h->model), err);
+    if (rc != HF_OK) {
+        hf_err_wrap(err, "model");
+        return rc;
+    }
     h->model_at = (size_t)(v->text - body);
     h->model_len = v->len;
     return HF_OK;
@@ -235,7 +238,8 @@ static bool is_edit_needed(const struct hf_request_head *h, const struct hf_targ
     return is_stream && !h->wants_usage && !t->has_no_stream_options;
 }
 
-static void edit_ollama(json_t *o, const struct hf_target *t)
+/* One num_ctx a model: a client's own would make the host load the model anew. */
+static void edit_ollama(json_t *o, const struct hf_target *t, struct hf_report *report)
 {
     if (t->keep_alive != NULL && hf_tj_get(o, "keep_alive") == NULL)
         hf_tj_set_new(o, "keep_alive", hf_tj_keep_alive(t->keep_alive));
@@ -246,6 +250,9 @@ static void edit_ollama(json_t *o, const struct hf_target *t)
         options = json_object();
         hf_tj_set_new(o, "options", options);
     }
+    int64_t asked = hf_tj_i64(options, "num_ctx");
+    if (asked != 0 && asked != t->num_ctx)
+        hf_report_add(report, "options", "num_ctx");
     hf_tj_set_new(options, "num_ctx", json_integer(t->num_ctx));
 }
 
@@ -279,7 +286,7 @@ static enum hf_code edit(const struct hf_request_head *h, json_t *o, const struc
     if (is_stream != h->is_stream)
         hf_tj_set_new(o, "stream", json_boolean(is_stream));
     if (t->dialect == HF_DIALECT_OLLAMA)
-        edit_ollama(o, t);
+        edit_ollama(o, t, report);
     else if (t->dialect == HF_DIALECT_ANTHROPIC)
         edit_anthropic(o, t, report);
     else

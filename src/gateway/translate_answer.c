@@ -65,6 +65,7 @@ void hf_answer_nonsense(struct hf_answer *a, enum hf_code code, const char *fmt,
         return;
     a->failed = code;
     a->is_over = true;
+    a->st.is_done = false;
     va_start(ap, fmt);
     vsnprintf(a->failed_text, sizeof(a->failed_text), fmt, ap);
     va_end(ap);
@@ -308,8 +309,10 @@ static void pass_event(struct hf_answer *a, const char *event, const char *data,
 /* ---- bytes in ---------------------------------------------------------------------------------
  */
 
+/* What an event wrote before it turned out to be nonsense or an error is taken back. */
 static void decode(struct hf_answer *a, const json_t *event, bool is_whole)
 {
+    size_t kept = a->w.out->len;
     switch (hf_endpoint_dialect(a->opt.upstream)) {
     case HF_DIALECT_OLLAMA:
         hf_decode_ollama(a, event);
@@ -324,6 +327,8 @@ static void decode(struct hf_answer *a, const json_t *event, bool is_whole)
             hf_decode_anthropic(a, event);
         break;
     }
+    if (a->failed != HF_OK || a->st.has_error)
+        a->w.out->len = kept;
 }
 
 static enum hf_code settle(struct hf_answer *a, struct hf_err *err)
@@ -390,25 +395,20 @@ static void begin(struct hf_answer *a, int64_t now_ms, struct hf_buf *out)
     a->now_ms = now_ms;
 }
 
-/* What a call that failed wrote is taken back. */
-static enum hf_code end(struct hf_answer *a, size_t kept, enum hf_code rc, struct hf_err *err)
+static enum hf_code end(struct hf_answer *a, enum hf_code rc, struct hf_err *err)
 {
     if (rc == HF_OK)
         rc = settle(a, err);
     if (rc == HF_OK)
         rc = hf_tw_end(&a->w, err);
-    if (rc != HF_OK) {
-        a->w.out->len = kept;
-        a->failed = rc;
-        a->is_over = true;
-    }
+    if (rc != HF_OK && a->failed == HF_OK)
+        hf_answer_nonsense(a, rc, "%s", err == NULL ? "the answer failed" : err->text);
     return rc;
 }
 
 enum hf_code hf_answer_feed(struct hf_answer *a, const void *bytes, size_t len, int64_t now_ms,
                             struct hf_buf *out, struct hf_err *err)
 {
-    size_t kept = out->len;
     enum hf_code rc;
     begin(a, now_ms, out);
     a->st.n_bytes += (int64_t)len;
@@ -420,7 +420,7 @@ enum hf_code hf_answer_feed(struct hf_answer *a, const void *bytes, size_t len, 
         rc = hf_ndjson_feed(&a->lines, bytes, len, on_line, a, err);
     else
         rc = hf_sse_feed(&a->sse, bytes, len, on_event, a, err);
-    return end(a, kept, rc, err);
+    return end(a, rc, err);
 }
 
 /* ---- the end ----------------------------------------------------------------------------------
@@ -436,10 +436,8 @@ static enum hf_code finish_whole(struct hf_answer *a, struct hf_err *err)
     if (hf_is_embedding(a->opt.upstream) || a->opt.upstream == HF_EP_ANTHROPIC_COUNT)
         return a->is_passing ? hf_embed_observe(a, text, len, err)
                              : hf_embed_translate(a, text, len, err);
-    if (hf_tj_load_object(text, len, &o, err) != HF_OK) {
-        hf_err_wrap(err, "the answer");
+    if (hf_tj_load_object(text, len, &o, err) != HF_OK)
         return hf_err_set(err, HF_E_CORRUPT, "the answer is no JSON object, or cut");
-    }
     decode(a, o, true);
     if (a->is_passing && a->st.is_done && a->failed == HF_OK)
         hf_pass_json(a, text, len);
@@ -468,9 +466,9 @@ enum hf_code hf_answer_finish(struct hf_answer *a, int64_t now_ms, struct hf_buf
     if (rc == HF_OK && a->st.is_done && !a->is_passing && !a->opt.is_front_stream &&
         !hf_is_embedding(a->opt.upstream))
         hf_encode_whole(a);
-    if (a->st.has_error)
+    if (!a->opt.is_front_stream && (rc != HF_OK || a->failed != HF_OK || a->st.has_error))
         out->len = kept;
-    return end(a, kept, rc, err);
+    return end(a, rc, err);
 }
 
 const char *hf_answer_content_type(enum hf_endpoint front, bool is_stream)

@@ -164,9 +164,12 @@ enum hf_code hf_form_arguments(struct hf_form *f, json_t *value, json_t **out, s
     if (!json_is_string(value))
         return hf_err_set(err, HF_E_INVALID, "a tool call's arguments must be a JSON object");
     json_t *parsed = NULL;
-    if (hf_tj_load_object(json_string_value(value), json_string_length(value), &parsed, err) !=
-        HF_OK)
-        return hf_err_wrap(err, "a tool call's arguments");
+    enum hf_code rc =
+        hf_tj_load_object(json_string_value(value), json_string_length(value), &parsed, err);
+    if (rc != HF_OK) {
+        hf_err_wrap(err, "a tool call's arguments");
+        return rc;
+    }
     *out = hf_form_keep(f, parsed);
     return HF_OK;
 }

@@ -228,8 +228,13 @@ static enum hf_code read_generate(struct hf_form *f, const json_t *root, struct 
     f->suffix = hf_tj_string(root, "suffix");
     f->prompt = prompt != NULL ? prompt : hf_form_text(f, "", 0);
     f->kind = HF_FORM_COMPLETE;
-    if (f->is_raw || f->suffix != NULL)
+    if (f->is_raw || f->suffix != NULL) {
+        if (system != NULL && json_string_length(system) > 0)
+            hf_report_add(f->report, "", "system");
+        if (json_array_size(hf_tj_array(root, "images")) > 0)
+            hf_report_add(f->report, "", "images");
         return HF_OK;
+    }
     f->kind = HF_FORM_CHAT;
     struct hf_message *m = NULL;
     if (system != NULL && json_string_length(system) > 0) {
@@ -320,6 +325,8 @@ static enum hf_code write_message(struct hf_form *f, const struct hf_message *m,
         hf_tj_set(o, "content", m->parts[0].text);
         hf_tj_set(o, "tool_name", m->parts[0].name);
         hf_tj_set(o, "tool_call_id", m->parts[0].id);
+        if (m->parts[0].is_error)
+            hf_report_add(f->report, "messages", "is_error");
         return HF_OK;
     }
     json_t *text = hf_form_join(f, m, HF_PART_TEXT, m->role == HF_ROLE_SYSTEM ? "\n\n" : "\n");

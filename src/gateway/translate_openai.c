@@ -412,6 +412,8 @@ static json_t *write_message(struct hf_form *f, const struct hf_message *m)
     if (m->role == HF_ROLE_TOOL) {
         hf_tj_set(o, "tool_call_id", m->parts[0].id);
         hf_tj_set(o, "content", m->parts[0].text);
+        if (m->parts[0].is_error)
+            hf_report_add(f->report, "messages", "is_error");
         return o;
     }
     if (hf_message_has(m, HF_PART_IMAGE)) {
