@@ -15,13 +15,16 @@ enum {
     HF_LIMIT_LEVELS = 10, /* LTX levels 0 to 9; 9 holds snapshots */
     HF_LEVEL_SNAPSHOT = 9,
     HF_LIMIT_PENDING_BYTES = 1 << 20, /* captured pages of one database that make it ship early */
-    HF_LIMIT_BATCH_BYTES = 36 << 20,  /* captured pages of one database held in memory at most: one
-                                         large transaction that must not hold up its log */
+    HF_LIMIT_BATCH_BYTES = 12 << 20,  /* captured pages of one database held in memory at most; the
+                                         rest of a large transaction goes to a spill file */
     HF_LIMIT_PENDING_ALL = 24 << 20,  /* the same over all databases: the RSS target is 64 MB */
-    HF_LIMIT_SPILL_INDEX = 1 << 20,   /* page-index bytes an encoder keeps before it uses a file */
-    HF_LIMIT_MERGE_INPUTS = 4096,     /* files one merge opens: 5 min of L0 at 20 ms is more; merges
-                                         then run in several rounds */
-    HF_LIMIT_READ_AHEAD = 256 << 10,  /* read buffer of one LTX input */
+    HF_LIMIT_SPILL_BYTES =
+        256 << 20,                   /* spill file of one database: some seconds of a bulk writer */
+    HF_LIMIT_SPILL_ALL = 1 << 30,    /* of all: a store that is away must not fill the disk */
+    HF_LIMIT_SPILL_INDEX = 1 << 20,  /* page-index bytes an encoder keeps before it uses a file */
+    HF_LIMIT_MERGE_INPUTS = 4096,    /* files one merge opens: 5 min of L0 at 20 ms is more; merges
+                                        then run in several rounds */
+    HF_LIMIT_READ_AHEAD = 256 << 10, /* read buffer of one LTX input */
     HF_LIMIT_REPLICAS = 8,           /* destinations of one database: each costs threads and puts */
     HF_LIMIT_SHIP_GROUPS = 16,       /* services with threads of their own; more of them share */
     HF_LIMIT_SPOOL_BYTES = 64 << 20, /* local files of one database that a destination lacks: a
