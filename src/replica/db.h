@@ -190,6 +190,7 @@ struct db_dir {
     char *path;
     struct hf_watch_dir *watch;
     struct engine *e;
+    bool is_found; /* below a recursive entry: forgotten when it goes */
     struct db_dir *next;
 };
 
@@ -320,6 +321,7 @@ struct engine {
     struct db **by_name; /* hash by directory and file name */
     size_t n_buckets;
     struct db_dir *dirs;
+    size_t n_dirs;
     struct store_ref *stores;
     struct lane_group *groups;
     size_t n_groups;
@@ -501,6 +503,10 @@ struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, stru
 struct db_dir *engine_get_dir(struct engine *e, const char *path);
 /* Sets the watch if it is not set; logs when it can't be. */
 void engine_set_watch(struct engine *e, struct db_dir *dir);
+/* Those of a directory entry that is recursive and watched, too. */
+void engine_watch_below(struct engine *e, const struct hf_config_db *entry);
+/* Forgets sub-directories that are gone and held no database. */
+void engine_drop_gone_dirs(struct engine *e);
 /* After databases were added. */
 void engine_rehash(struct engine *e);
 
