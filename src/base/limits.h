@@ -57,6 +57,15 @@ enum {
                                          dimensions as text are about 25 MiB */
     HF_LIMIT_TOOLS = 1024,            /* tools of one request; agents bring about 200 at most */
     HF_LIMIT_MESSAGES = 16384,        /* messages of one request; long agent runs have some 1,000 */
+    HF_LIMIT_REPLICAS = 8,           /* destinations of one database: each costs threads and puts */
+    HF_LIMIT_SHIP_GROUPS = 16,       /* services with threads of their own; more of them share */
+    HF_LIMIT_SPOOL_BYTES = 64 << 20, /* local files of one database that a destination lacks: a
+                                        minute of 1 MiB/s; then it is caught up from another one */
+    HF_LIMIT_FOLD_FILES = 256,       /* spooled files that become one upload */
+    HF_LIMIT_FOLD_BYTES = 32 << 20,  /* ... and their bytes: a retry repeats no more than that */
 };
+
+/* Spooled files over all databases: disk that is not the databases' own. */
+#define HF_LIMIT_SPOOL_ALL (2048ull * HF_MIB)
 
 #endif

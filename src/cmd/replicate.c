@@ -180,22 +180,70 @@ static enum hf_code open_replica(const struct hf_config_replica *conf, struct hf
     return rc;
 }
 
-static enum hf_code restore_one(const struct hf_config_db *db, struct hf_err *err)
+static enum hf_code restore_from(const struct hf_config_db *db, size_t i, struct hf_err *err)
 {
     struct hf_store *store = NULL;
     struct hf_replica *r = NULL;
     struct hf_restore_result res;
     struct hf_restore_options o = {.output = db->path};
-    HF_TRY(open_replica(&db->replicas[0], &store, &r, err));
+    HF_TRY(open_replica(&db->replicas[i], &store, &r, err));
     enum hf_code rc = hf_restore_run(r, &o, &res, err);
     hf_replica_free(r);
     hf_store_close(store);
-    if (rc == HF_E_NOT_FOUND) /* nothing there yet: the database is new */
-        return HF_OK;
     if (rc == HF_OK)
-        hf_log(HF_LOG_INFO, "restored", HF_F_STR("db", db->path), HF_F_TXID("txid", res.txid),
-               HF_F_END);
-    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "restore %s", db->path);
+        hf_log(HF_LOG_INFO, "restored", HF_F_STR("db", db->path),
+               HF_F_STR("replica", db->replicas[i].url), HF_F_TXID("txid", res.txid), HF_F_END);
+    return rc;
+}
+
+static enum hf_code position_at(const struct hf_config_replica *conf, uint64_t *txid,
+                                struct hf_err *err)
+{
+    struct hf_store *store = NULL;
+    struct hf_replica *r = NULL;
+    HF_TRY(open_replica(conf, &store, &r, err));
+    enum hf_code rc = hf_replica_position(r, txid, err);
+    hf_replica_free(r);
+    hf_store_close(store);
+    return rc;
+}
+
+/* The replica that is furthest of those not tried yet; n if there is none. */
+static size_t furthest(const uint64_t *txids, const bool *is_tried, size_t n)
+{
+    size_t best = n;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_tried[i] && (best == n || txids[i] > txids[best]))
+            best = i;
+    }
+    return best;
+}
+
+/* From the replica that is furthest; from the next one if that fails. One that does not answer
+ * comes last: the database may be in it. */
+static enum hf_code restore_one(const struct hf_config_db *db, struct hf_err *err)
+{
+    size_t n = db->n_replicas;
+    HF_AUTO_FREE uint64_t *txids = hf_calloc(n, sizeof(*txids));
+    HF_AUTO_FREE bool *is_tried = hf_calloc(n, sizeof(*is_tried));
+    enum hf_code worst = HF_OK;
+    for (size_t i = 0; i < n && n > 1; i++)
+        (void)!position_at(&db->replicas[i], &txids[i], NULL);
+    for (size_t i = furthest(txids, is_tried, n); i < n; i = furthest(txids, is_tried, n)) {
+        struct hf_err one = HF_ERR_INIT;
+        is_tried[i] = true;
+        enum hf_code rc = restore_from(db, i, &one);
+        if (rc == HF_OK)
+            return HF_OK;
+        if (rc == HF_E_NOT_FOUND) /* nothing there yet */
+            continue;
+        hf_log(HF_LOG_WARN, "cannot restore from a replica", HF_F_STR("db", db->path),
+               HF_F_STR("replica", db->replicas[i].url), HF_F_ERR(&one), HF_F_END);
+        worst = rc;
+        if (err != NULL)
+            *err = one;
+    }
+    return worst == HF_OK ? HF_OK : hf_err_wrap(err, "restore %s", db->path);
 }
 
 static enum hf_code restore_missing(const struct hf_config *cfg, bool is_all, struct hf_err *err)
@@ -209,10 +257,9 @@ static enum hf_code restore_missing(const struct hf_config *cfg, bool is_all, st
     return HF_OK;
 }
 
-static enum hf_code tidy_one(const struct hf_config *cfg, const struct hf_config_db *db,
+static enum hf_code tidy_one(const struct hf_config *cfg, const struct hf_config_replica *conf,
                              const struct options *o, struct hf_err *err)
 {
-    const struct hf_config_replica *conf = &db->replicas[0];
     struct hf_store *store = NULL;
     struct hf_replica *r = NULL;
     enum hf_ltx_form form = HF_LTX_FORM_BLOCK;
@@ -230,15 +277,20 @@ static enum hf_code tidy_one(const struct hf_config *cfg, const struct hf_config
         rc = hf_retention_run(r, &policy, hf_clock_wall_ms(), false, NULL, err);
     hf_replica_free(r);
     hf_store_close(store);
-    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "%s", db->path);
+    return rc;
 }
 
 static enum hf_code tidy(const struct hf_config *cfg, const struct options *o, struct hf_err *err)
 {
     if (!o->force_snapshot && !o->enforce_retention)
         return HF_OK;
-    for (size_t i = 0; i < cfg->n_dbs; i++)
-        HF_TRY(tidy_one(cfg, cfg->dbs[i], o, err));
+    for (size_t i = 0; i < cfg->n_dbs; i++) {
+        const struct hf_config_db *db = cfg->dbs[i];
+        for (size_t k = 0; k < db->n_replicas; k++) {
+            if (tidy_one(cfg, &db->replicas[k], o, err) != HF_OK)
+                return hf_err_wrap(err, "%s", db->path);
+        }
+    }
     return HF_OK;
 }
 

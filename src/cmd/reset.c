@@ -11,6 +11,7 @@
 #include "cmd/local.h"
 #include "cmd/out.h"
 #include "cmd/rows.h"
+#include "ltx/ltx.h"
 #include "os/file.h"
 
 struct options {
@@ -39,6 +40,11 @@ struct found {
     size_t n;
 };
 
+struct spool_dir {
+    struct found *found;
+    const char *path;
+};
+
 static bool has_ends(const char *name, const char *first, const char *last)
 {
     size_t len = strlen(name);
@@ -47,11 +53,13 @@ static bool has_ends(const char *name, const char *first, const char *last)
     return len >= a + b && memcmp(name, first, a) == 0 && memcmp(name + len - b, last, b) == 0;
 }
 
-/* The position, page checksums, and what a killed process may have left of a base image. */
+/* The position, page checksums, what each of several replicas holds, and what a killed process may
+ * have left of a base image. */
 static bool is_ours(const char *name)
 {
-    return strcmp(name, "position") == 0 || has_ends(name, "pages.sum", "") ||
-           has_ends(name, "base-", ".tmp") || has_ends(name, ".holdfast-spill-", "");
+    return strcmp(name, "position") == 0 || has_ends(name, "replica-", "") ||
+           has_ends(name, "pages.sum", "") || has_ends(name, "base-", ".tmp") ||
+           has_ends(name, ".holdfast-spill-", "");
 }
 
 static enum hf_code note(void *arg, const char *name, bool is_dir, struct hf_err *err)
@@ -66,6 +74,41 @@ static enum hf_code note(void *arg, const char *name, bool is_dir, struct hf_err
     f->paths = hf_realloc(f->paths, f->n + 1, sizeof(*f->paths));
     f->paths[f->n++] = hf_path_join(f->dir, name);
     return HF_OK;
+}
+
+static enum hf_code note_spooled(void *arg, const char *name, bool is_dir, struct hf_err *err)
+{
+    struct spool_dir *s = arg;
+    uint64_t min = 0;
+    uint64_t max = 0;
+    (void)err;
+    if (is_dir || !hf_ltx_name_parse(name, &min, &max))
+        return HF_OK;
+    struct found *f = s->found;
+    f->paths = hf_realloc(f->paths, f->n + 1, sizeof(*f->paths));
+    f->paths[f->n++] = hf_path_join(s->path, name);
+    return HF_OK;
+}
+
+static const char *const spool_dirs[] = {"spool/ltx/0", "spool/ltx/9", "spool/ltx", "spool"};
+
+/* What waits for one of several replicas. */
+static void look_at_spool(struct found *f)
+{
+    for (size_t i = 0; i < 2; i++) {
+        HF_AUTO_FREE char *path = hf_path_join(f->dir, spool_dirs[i]);
+        struct spool_dir s = {f, path};
+        (void)!hf_path_list(path, note_spooled, &s, NULL);
+    }
+}
+
+static void remove_dirs(const struct found *f)
+{
+    for (size_t i = 0; i < HF_ARRAY_LEN(spool_dirs); i++) {
+        HF_AUTO_FREE char *path = hf_path_join(f->dir, spool_dirs[i]);
+        (void)!hf_path_rmdir(path, NULL);
+    }
+    (void)!hf_path_rmdir(f->dir, NULL);
 }
 
 static void found_deinit(struct found *f)
@@ -83,6 +126,7 @@ static enum hf_code look(const struct hf_config_db *db, struct found *f, struct 
     if (rc != HF_OK && rc != HF_E_NOT_FOUND)
         return rc;
     hf_err_reset(err);
+    look_at_spool(f);
     if (!f->is_standby || f->n > 0)
         return HF_OK;
     hf_err_set(err, HF_E_INVALID, "%s is a copy that `restore -f` keeps", db->path);
@@ -94,9 +138,9 @@ static enum hf_code clear(const struct found *f, struct hf_err *err)
 {
     for (size_t i = 0; i < f->n; i++)
         HF_TRY(hf_path_remove(f->paths[i], err));
-    /* The directory, too, if nothing else is in it. */
+    /* The directories, too, if nothing else is in them. */
     if (f->n > 0)
-        (void)!hf_path_rmdir(f->dir, NULL);
+        remove_dirs(f);
     return HF_OK;
 }
 

@@ -409,11 +409,26 @@ static bool is_worth_another(enum hf_code rc)
            rc == HF_E_TIMEOUT || rc == HF_E_UNSUPPORTED;
 }
 
+/* Another one is used: say which could not be. */
+static void tell_left_out(const struct call *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct candidate *k = &c->candidates[i];
+        if (k->code != HF_OK)
+            fprintf(stderr, "holdfast restore: warning: replica %s is left out: %s\n",
+                    k->source->name, k->err.text);
+    }
+    if (c->target.skipped.code != HF_OK)
+        fprintf(stderr, "holdfast restore: warning: a replica is left out: %s\n",
+                c->target.skipped.text);
+}
+
 static enum hf_code restore_once(struct call *c, struct hf_err *err)
 {
     struct candidate *k = next_candidate(c);
     if (k == NULL)
         return no_candidate(c, err);
+    tell_left_out(c);
     if (c->options->dry_run)
         return print_plan(c, k, err);
     for (;;) {
@@ -451,6 +466,7 @@ static enum hf_code follow(struct call *c, struct hf_err *err)
     struct candidate *k = next_candidate(c);
     if (k == NULL)
         return no_candidate(c, err);
+    tell_left_out(c);
     if (k->plan.is_v3)
         return hf_err_set(err, HF_E_UNSUPPORTED, "%s: replicas of Litestream 0.3 can't be followed",
                           hf_replica_name(k->source->replica));

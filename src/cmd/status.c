@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "cmd/local.h"
 #include "cmd/out.h"
@@ -11,6 +12,7 @@
 #include "ltx/ltx.h"
 #include "os/file.h"
 #include "replica/follow_state.h"
+#include "replica/mark.h"
 #include "replica/position.h"
 #include "sqlite/conn.h"
 
@@ -27,7 +29,16 @@ static const struct hf_flag flags[] = {
      .doc = "As JSON, schema holdfast.status/1."},
 };
 
+/* One of several replicas, as it was noted at the last upload. */
+struct replica_row {
+    const struct hf_config_replica *conf;
+    const char *word;
+    uint64_t txid; /* 0: not known */
+};
+
 struct row {
+    struct replica_row replicas[HF_LIMIT_REPLICAS];
+    size_t n_replicas; /* 0 with a single one */
     const char *path;
     const char *word;
     uint64_t txid; /* 0: none */
@@ -62,6 +73,19 @@ static void look_standby(const char *path, struct row *r)
     hf_follow_state_deinit(&s);
 }
 
+static void look_at_replicas(const struct hf_config_db *db, struct row *r)
+{
+    size_t n = db->n_replicas > HF_LIMIT_REPLICAS ? HF_LIMIT_REPLICAS : db->n_replicas;
+    r->n_replicas = n > 1 ? n : 0;
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        struct replica_row *one = &r->replicas[i];
+        *one = (struct replica_row){.conf = &db->replicas[i], .word = "unknown"};
+        if (hf_mark_load(db->meta_path, one->conf->url, &one->txid, NULL) != HF_OK)
+            continue;
+        one->word = one->txid < r->txid ? "behind" : "ok";
+    }
+}
+
 static void look(const struct hf_config_db *db, struct row *r)
 {
     HF_AUTO_FREE char *wal = hf_asprintf("%s-wal", db->path);
@@ -88,6 +112,7 @@ static void look(const struct hf_config_db *db, struct row *r)
         r->word = "ok";
         r->txid = pos.txid;
     }
+    look_at_replicas(db, r);
 }
 
 /* ---- telling ---- */
@@ -105,6 +130,17 @@ static void put_table_row(struct hf_table *t, const struct row *r)
     hf_table_cell(t, r->has_wal ? size : "-");
 }
 
+static void put_replica_row(struct hf_table *t, const struct replica_row *r)
+{
+    hf_table_cellf(t, "  %s", r->conf->url);
+    hf_table_cell(t, r->word);
+    if (r->txid > 0)
+        hf_table_cellf(t, "%016llx", (unsigned long long)r->txid);
+    else
+        hf_table_cell(t, "-");
+    hf_table_cell(t, "-");
+}
+
 static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err)
 {
     static const char *const heads[] = {"database", "status", "local txid", "wal size"};
@@ -116,6 +152,8 @@ static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err
         struct row r;
         look(l->dbs[i], &r);
         put_table_row(&t, &r);
+        for (size_t k = 0; k < r.n_replicas; k++)
+            put_replica_row(&t, &r.replicas[k]);
         if (r.is_error)
             fprintf(stderr, "holdfast status: %s: %s\n", r.path, r.err.text);
     }
@@ -127,6 +165,22 @@ static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err
                 "upgrade, writers too\n",
                 hf_sqlite_version());
     return rc;
+}
+
+static void put_json_replicas(struct hf_json *j, const struct row *r)
+{
+    hf_json_key(j, "replicas");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < r->n_replicas; i++) {
+        const struct replica_row *one = &r->replicas[i];
+        hf_json_object_begin(j);
+        hf_json_kstr(j, "name", one->conf->name);
+        hf_json_kstr(j, "url", one->conf->url);
+        hf_json_kstr(j, "status", one->word);
+        hf_json_ktxid(j, "txid", one->txid);
+        hf_json_object_end(j);
+    }
+    hf_json_array_end(j);
 }
 
 static void put_json_row(struct hf_json *j, const struct row *r)
@@ -148,6 +202,8 @@ static void put_json_row(struct hf_json *j, const struct row *r)
     }
     if (r->is_error)
         hf_json_kstr(j, "error", r->err.text);
+    if (r->n_replicas > 0)
+        put_json_replicas(j, r);
     hf_json_object_end(j);
 }
 
@@ -202,6 +258,10 @@ const struct hf_command hf_cmd_status = {
         "Reads local files only; holdfast need not run. Status is ok, not initialized (never "
         "replicated, or reset), no database, standby (a copy that `restore -f` keeps) or error. "
         "The local TXID is the newest one that is safe in the replica; of a standby, in its main "
-        "file.\n\nWarns on stderr when the SQLite library in use has the race between checkpoint "
+        "file. Of several replicas each has a row of its own: ok, behind, or unknown, with the "
+        "TXID "
+        "it held after the last upload; the database's TXID is then the newest one safe on the "
+        "local "
+        "disk.\n\nWarns on stderr when the SQLite library in use has the race between checkpoint "
         "and log reset of versions 3.7.0 to 3.51.2.",
 };

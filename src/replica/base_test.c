@@ -80,7 +80,7 @@ static void test_newest_wins_over_many_runs(void **state)
     }
     assert_int_equal(
         hf_base_chunk(b, 1 + PAGES / 2, PAGES / 2, chunk + (size_t)PAGES / 2 * SIZE, NULL), HF_OK);
-    struct hf_ship s = {k.replica, HF_LTX_FORM_BLOCK, "/nonexistent-wal", dir, false};
+    struct hf_ship s = {k.replica, HF_LTX_FORM_BLOCK, "/nonexistent-wal", dir, false, 0};
     struct hf_ltx_header h = {.flags = HF_LTX_FLAG_NO_CHECKSUM,
                               .page_size = SIZE,
                               .commit = GROWN,

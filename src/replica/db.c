@@ -36,7 +36,8 @@ const char *db_state_word(enum db_state s)
 static void run_job(struct hf_task *task)
 {
     struct db_job *job = (struct db_job *)task;
-    job->rc = job->work(job->db, job->err);
+    job->rc =
+        job->dest != NULL ? job->dest_work(job->dest, job->err) : job->work(job->db, job->err);
     hf_mailbox_post(job->db->e->mailbox, task);
 }
 
@@ -45,29 +46,51 @@ static struct hf_pool *lane_pool(struct engine *e, enum db_lane lane)
     switch (lane) {
     case LANE_SQL:
         return e->sql_pool;
-    case LANE_UPKEEP:
-        return e->upkeep_pool;
     case LANE_SHIP:
     case LANE_BASE:
+    case LANE_TRIM:
     case LANE_COUNT:
     default:
         return e->ship_pool;
     }
 }
 
+static void submit(struct db *db, struct db_job *job, struct hf_pool *pool)
+{
+    hf_assert(!job->is_busy);
+    job->task.run = run_job;
+    job->db = db;
+    job->err = hf_calloc(1, sizeof(*job->err));
+    job->is_busy = true;
+    db->e->busy_jobs++;
+    hf_pool_submit(pool, &job->task);
+}
+
 void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db *, struct hf_err *),
                void (*done)(struct db *, enum hf_code, struct hf_err *))
 {
     struct db_job *job = &db->jobs[lane];
-    hf_assert(!job->is_busy);
-    job->task.run = run_job;
-    job->db = db;
     job->work = work;
     job->done = done;
-    job->err = hf_calloc(1, sizeof(*job->err));
-    job->is_busy = true;
-    db->e->busy_jobs++;
-    hf_pool_submit(lane_pool(db->e, lane), &job->task);
+    submit(db, job, lane_pool(db->e, lane));
+}
+
+void dest_submit(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
+                 void (*done)(struct dest *, enum hf_code, struct hf_err *))
+{
+    d->ship.dest = d;
+    d->ship.dest_work = work;
+    d->ship.dest_done = done;
+    submit(d->db, &d->ship, d->group->ship);
+}
+
+void dest_submit_upkeep(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
+                        void (*done)(struct dest *, enum hf_code, struct hf_err *))
+{
+    d->upkeep.dest = d;
+    d->upkeep.dest_work = work;
+    d->upkeep.dest_done = done;
+    submit(d->db, &d->upkeep, d->group == NULL ? d->db->e->upkeep_pool : d->group->upkeep);
 }
 
 bool db_lane_busy(const struct db *db, enum db_lane lane)
@@ -99,6 +122,8 @@ void db_set_state(struct db *db, enum db_state s)
         return;
     hf_log(HF_LOG_DEBUG, "state", HF_F_STR("db", db->path),
            HF_F_STR("from", db_state_word(db->state)), HF_F_STR("to", db_state_word(s)), HF_F_END);
+    if (s != DB_BASE_PREP && s != DB_BASE_SCAN && s != DB_COLD_BASE)
+        db_sums_release(db);
     db->state = s;
 }
 
@@ -192,29 +217,6 @@ void db_fail(struct db *db, const char *what, const struct hf_err *err)
 
 /* ---- life ---- */
 
-static enum hf_code init_work(struct db *db, struct hf_err *err)
-{
-    uint64_t txid = 0;
-    HF_TRY(hf_replica_position(db->replica, &txid, err));
-    struct hf_position pos = {0};
-    if (hf_position_load(db->meta, &pos, NULL) != HF_OK || pos.txid != txid)
-        pos = (struct hf_position){0};
-    db->next_txid = txid;
-    db->next_pos = pos;
-    return HF_OK;
-}
-
-static void init_done(struct db *db, enum hf_code rc, struct hf_err *err)
-{
-    if (rc != HF_OK) {
-        db_fail(db, "replica unreachable", err);
-        return;
-    }
-    db->txid = db->next_txid;
-    db->pos = db->next_pos;
-    db_open(db);
-}
-
 void db_start(struct db *db)
 {
     if (db_lane_busy(db, LANE_BASE) || db_lane_busy(db, LANE_SHIP)) {
@@ -222,8 +224,7 @@ void db_start(struct db *db)
         return;
     }
     db_drop_batch(db);
-    db_set_state(db, DB_INIT);
-    db_submit(db, LANE_BASE, init_work, init_done);
+    db_init_begin(db);
 }
 
 struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_err *err)
@@ -232,7 +233,6 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->magic = DB_MAGIC;
     db->e = e;
     db->conf = conf;
-    db->rconf = &conf->replicas[0];
     db->cold_after_ms = DB_COLD_MS;
     if (hf_path_absolute(conf->path, &db->path, err) != HF_OK) {
         hf_free(db);
@@ -241,10 +241,14 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->wal_path = hf_asprintf("%s-wal", db->path);
     db->name = strrchr(db->path, '/') + 1;
     db->meta = hf_strdup(conf->meta_path);
-    if (db->rconf->page_format != HF_PAGE_FORMAT_AUTO) {
-        db->has_form = true;
-        db->form =
-            db->rconf->page_format == HF_PAGE_FORMAT_FRAME ? HF_LTX_FORM_FRAME : HF_LTX_FORM_BLOCK;
+    pthread_mutex_init(&db->sums_lock, NULL);
+    if (db_dests_open(db, err) != HF_OK) {
+        db_free(db);
+        return NULL;
+    }
+    if (!db_has_spool(db)) {
+        db->has_form = db->dests[0].has_form;
+        db->form = db->dests[0].form;
     }
     return db;
 }
@@ -261,7 +265,8 @@ void db_free(struct db *db)
     hf_assert_magic(db, DB_MAGIC);
     db_let_go(db);
     db_drop_batch(db);
-    hf_replica_free(db->replica);
+    db_dests_free(db);
+    pthread_mutex_destroy(&db->sums_lock);
     hf_config_db_free(db->take_conf);
     hf_free(db->path);
     hf_free(db->wal_path);
@@ -285,6 +290,7 @@ void db_step(struct db *db)
 {
     hf_assert_magic(db, DB_MAGIC);
     uint64_t now = hf_clock_mono_ms();
+    db_dests_step(db);
     switch (db->state) {
     case DB_LIVE:
         db_live_step(db, now);
@@ -309,6 +315,8 @@ void db_step(struct db *db)
             db_wake_at(db, db->retry_at);
         break;
     case DB_INIT:
+        db_init_step(db);
+        break;
     case DB_COLD_BASE:
     case DB_SQL:
     case DB_BASE_PREP:
@@ -337,6 +345,8 @@ void db_event(struct db *db, bool is_main)
 
 bool db_is_synced(const struct db *db)
 {
+    if (!db_dests_are_synced(db))
+        return false;
     switch (db->state) {
     case DB_WAIT:
     case DB_COLD:

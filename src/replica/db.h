@@ -9,6 +9,7 @@
 #define HF_REPLICA_DB_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/limits.h"
 #include "os/loop.h"
@@ -81,26 +82,115 @@ enum {
 };
 
 struct db;
+struct dest;
 
 /* Work of one lane; never queued twice. err is set while is_busy and after a failure until done().
- */
+ * Of a database, or (dest is set) of one of its destinations. */
 struct db_job {
     struct hf_task task;
     struct db *db;
+    struct dest *dest;
     enum hf_code (*work)(struct db *db, struct hf_err *err);
     void (*done)(struct db *db, enum hf_code rc, struct hf_err *err);
+    enum hf_code (*dest_work)(struct dest *d, struct hf_err *err);
+    void (*dest_done)(struct dest *d, enum hf_code rc, struct hf_err *err);
     struct hf_err *err;
     enum hf_code rc;
     bool is_busy;
 };
 
-enum db_lane { LANE_SHIP, LANE_BASE, LANE_SQL, LANE_UPKEEP, LANE_COUNT };
+enum db_lane { LANE_SHIP, LANE_BASE, LANE_SQL, LANE_TRIM, LANE_COUNT };
+
+/* Worker threads for the destinations of one service: a dead one keeps only its own waiting. */
+struct lane_group {
+    char *key;
+    struct hf_pool *ship;
+    struct hf_pool *upkeep;
+    struct lane_group *next;
+};
+
+/* X(name, word shown to people, what it means) */
+#define DEST_STATES(X)                                                                             \
+    X(DEST_NEW, "unknown", "what it holds is not known: to be listed")                             \
+    X(DEST_CHECK, "checking", "is what it holds our history?")                                     \
+    X(DEST_OK, "ok", "holds our history up to txid")                                               \
+    X(DEST_FOREIGN, "other history", "holds another one up to txid: a snapshot beyond it is due")
+
+enum dest_state {
+#define X(name, word, doc) name,
+    DEST_STATES(X)
+#undef X
+};
+
+/* Another destination as a job sees it. */
+struct dest_peer {
+    struct hf_replica *replica;
+    uint64_t txid;
+};
+
+/*
+ * One destination of a database. With a single one it is where capture ships to, and only its
+ * upkeep lives here; of several, each takes from the spool what it lacks (db_dest.c).
+ */
+struct dest {
+    struct db *db;
+    const struct hf_config_replica *conf;
+    struct hf_replica *replica; /* owned, but for a single one: then db's */
+    struct lane_group *group;   /* NULL for a single one */
+    enum dest_state state;
+    uint64_t txid;
+    uint64_t mark; /* what we last knew it to hold, from before the start; 0 = nothing */
+    struct hf_ltx_header head; /* of its newest file when it was listed */
+    bool has_form;
+    enum hf_ltx_form form;
+    bool is_tried;     /* listed, or that failed once */
+    int64_t behind_ms; /* wall time of the oldest commit it lacks; 0 = none */
+    uint64_t behind_bytes;
+    uint64_t stuck_since_ms; /* nobody has what it lacks */
+
+    /* the ship job's */
+    struct db_job ship;
+    struct hf_ltx_list chain; /* in the spool; empty: from the peer */
+    struct dest_peer peers[HF_LIMIT_REPLICAS];
+    size_t n_peers;
+    unsigned peer_turn;
+    uint64_t
+        newest_alone; /* TXID of the spool's newest file, if it holds that one alone; 0 = none */
+    struct hf_ltx_header sent; /* or found */
+    uint64_t sent_bytes;
+    bool is_same;
+
+    uint64_t retry_ms;
+    uint64_t retry_at;
+    uint64_t last_ship_ms;
+    char *last_error;
+    uint64_t shipped_files;
+    uint64_t shipped_bytes;
+
+    /* upkeep lane: bit d = level d has new input; HF_LEVEL_SNAPSHOT, too */
+    struct db_job upkeep;
+    unsigned due;                       /* asked for */
+    unsigned doing;                     /* the job's */
+    unsigned n_inputs[HF_LIMIT_LEVELS]; /* files written to level - 1 since; [9]: any file */
+    unsigned n_done[HF_LIMIT_LEVELS];   /* the job's: outputs by level */
+    uint64_t healed_ms;
+};
+
+/* The L0 files (and snapshots of new chains) in the local state directory that some destination
+ * still lacks, oldest first. The newest stays. */
+struct spool {
+    struct hf_store *store;
+    struct hf_ltx_list files;
+    uint64_t bytes;
+    struct hf_ltx_list gone; /* the trim job's */
+};
 
 /* A watched directory and, while the watch can't be set, when to try again. */
 struct db_dir {
     char *path;
     struct hf_watch_dir *watch;
     struct engine *e;
+    bool is_found; /* below a recursive entry: forgotten when it goes */
     struct db_dir *next;
 };
 
@@ -108,18 +198,22 @@ struct db {
     uint32_t magic;
     struct engine *e;
     const struct hf_config_db *conf;
-    const struct hf_config_replica *rconf;
     struct hf_config_db *take_conf; /* of a database found in a directory later; owned */
     char *path;
     char *wal_path;
     const char *name; /* last part of path */
     char *meta;
-    struct hf_replica *replica;
+    struct hf_replica *replica; /* capture ships here: the only destination, or the spool */
+    struct dest *dests;
+    size_t n_dests;
+    struct spool spool;        /* of several */
+    uint64_t sync_interval_ms; /* the shortest */
     struct db_dir *dir;
     struct db *hash_next;
 
     enum db_state state;
-    uint64_t txid; /* newest in the replica */
+    uint64_t txid;       /* newest in the replica */
+    uint64_t taken_txid; /* highest that somebody else took in a destination: ours go beyond */
     bool has_form;
     enum hf_ltx_form form;
     struct hf_position pos; /* txid 0: not known */
@@ -138,15 +232,20 @@ struct db {
     uint64_t sent_bytes; /* of the job that ended */
     bool batch_has_refs; /* pages that are only in the log: it must not be restarted */
     struct hf_position next_pos;
+    struct hf_position local_pos; /* of several destinations, before the start */
+    uint64_t init_since_ms;
+    uint64_t born_ms;
+    bool is_local_known; /* the local state was read */
+    bool has_history;    /* txid is known */
     uint64_t next_txid;
+    uint64_t prep_txid; /* the replica's newest when an image was begun */
     int64_t batch_first_ms;
 
     /* base lane */
     struct hf_base *base;
     char *sums_path;
     bool wants_new_chain; /* upkeep found the replica damaged */
-    uint64_t healed_ms;
-    bool is_new_chain; /* the image can't continue what the replica holds */
+    bool is_new_chain;    /* the image can't continue what the replica holds */
     uint32_t base_pages;
     uint32_t base_next; /* next page to read */
     uint32_t chunk_first;
@@ -168,11 +267,14 @@ struct db {
     struct hf_file_stat cold_stat;
     bool is_cold_try;
 
-    /* upkeep lane: bit d = level d has new input; HF_LEVEL_SNAPSHOT, too */
-    unsigned due;                       /* asked for */
-    unsigned doing;                     /* the job's */
-    unsigned n_inputs[HF_LIMIT_LEVELS]; /* files written to level - 1 since; [9]: any file */
-    unsigned n_done[HF_LIMIT_LEVELS];   /* the job's: outputs by level */
+    /* page checksums: brought up by upkeep, held still while an image is compared with them */
+    pthread_mutex_t sums_lock;
+    atomic_bool are_sums_held;
+    struct dest_peer sum_peers[HF_LIMIT_REPLICAS]; /* the base job's: who can supply them */
+    size_t n_sum_peers;
+    unsigned n_sum_fails;
+    bool may_know_more;     /* the base job's: a destination has not answered yet */
+    struct dest *base_dest; /* a full image of several goes here at once; NULL = the spool */
 
     struct db_job jobs[LANE_COUNT];
 
@@ -219,7 +321,11 @@ struct engine {
     struct db **by_name; /* hash by directory and file name */
     size_t n_buckets;
     struct db_dir *dirs;
+    size_t n_dirs;
     struct store_ref *stores;
+    struct lane_group *groups;
+    size_t n_groups;
+    uint64_t spool_bytes; /* over all databases */
     size_t n_hot;
     uint64_t now_ms; /* of this turn */
     uint64_t tick_count;
@@ -296,7 +402,14 @@ bool db_batch_holds_log(const struct db *db);
 void db_drain_begin(struct db *db, uint64_t now);
 void db_drain_end(struct db *db);
 
+/* ---- db_init.c: where a database stands before it is opened ---- */
+void db_init_begin(struct db *db);
+void db_init_step(struct db *db);
+
 /* ---- db_ship.c ---- */
+/* TXID of the next file, and where that file begins: behind it unless others took TXIDs. */
+uint64_t db_next_txid(const struct db *db);
+void db_file_shipped(struct db *db, uint64_t txid, int64_t first_ms);
 void db_ship_if_due(struct db *db);
 void db_drop_batch(struct db *db);
 uint64_t db_ship_due_at(const struct db *db);
@@ -318,9 +431,69 @@ void db_sql_drain(struct db *db);
 void db_sql_cool_down(struct db *db);
 
 /* ---- db_upkeep.c ---- */
-void db_upkeep_shipped(struct db *db, const struct hf_position *pos);
+/* A file arrived in d: L0 of that TXID, or pos is NULL for one that began elsewhere. */
+void db_upkeep_shipped(struct dest *d, const struct hf_position *pos);
 /* Levels whose time has come (bit mask; bit 0: retention only). Does nothing without new input. */
-void db_upkeep_due(struct db *db, unsigned levels);
+void db_upkeep_due(struct dest *d, unsigned levels);
+
+/* ---- db_sums.c: page checksums of a database, whoever supplies them ---- */
+/* Worker: at TXID target exactly, and held there until db_sums_release(). */
+HF_MUST enum hf_code db_sums_prepare(struct db *db, uint64_t target, struct hf_err *err);
+void db_sums_release(struct db *db);
+/* Worker: forward to target, unless they are held or ahead. */
+HF_MUST enum hf_code db_sums_forward(struct db *db, struct hf_replica *r, uint64_t target,
+                                     struct hf_err *err);
+
+/* ---- db_dest.c: several destinations ---- */
+const char *dest_state_word(enum dest_state s);
+bool db_has_spool(const struct db *db);
+/* Opens the destinations of the configuration (and the spool); db->replica is set then. */
+HF_MUST enum hf_code db_dests_open(struct db *db, struct hf_err *err);
+void db_dests_free(struct db *db);
+/* What is to be done next for each of them. */
+void db_dests_step(struct db *db);
+bool db_dests_are_synced(const struct db *db);
+/* One that lacks something, or NULL. */
+const struct dest *db_dest_behind(const struct db *db);
+void dest_submit(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
+                 void (*done)(struct dest *, enum hf_code, struct hf_err *));
+void dest_submit_upkeep(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
+                        void (*done)(struct dest *, enum hf_code, struct hf_err *));
+/* What is at hand of the other destinations, best first; of all of them for d NULL. */
+size_t db_dest_peers(const struct db *db, const struct dest *d, struct dest_peer *out);
+/* For an image that is about to be taken: who can say what the replicas hold. */
+void db_dests_ask(struct db *db);
+/* A full image went there: it stands at txid now. */
+void dest_has_image(struct dest *d, uint64_t txid, uint64_t bytes);
+/* The one a full image goes to; NULL: the spool takes it. */
+struct dest *db_dest_for_image(struct db *db);
+/* Its next file must be a snapshot of another one's state. */
+void dest_is_damaged(struct dest *d);
+
+/* ---- db_spool.c: local files until every destination has them ---- */
+/* Worker: what is there; clears what a single destination has no use for. */
+HF_MUST enum hf_code db_spool_load(struct db *db, struct hf_err *err);
+/* Then on the capture thread: that is the spool. */
+void db_spool_adopt(struct db *db);
+uint64_t db_spool_newest(const struct db *db);
+/* A file was written; first_ms: wall time of its oldest commit. */
+void db_spool_push(struct db *db, int level, uint64_t min_txid, uint64_t max_txid, uint64_t bytes,
+                   int64_t first_ms);
+/* Deletes what nobody needs; beyond the bound, what only those behind need. */
+void db_spool_trim(struct db *db);
+/* Nothing more fits: no destination takes what is there. */
+bool db_spool_is_full(const struct db *db);
+/* Files that lead from position on, at most one upload's worth. */
+void db_spool_chain(const struct db *db, uint64_t position, struct hf_ltx_list *out);
+
+/* ---- engine_stores.c: stores and the threads that serve them ---- */
+HF_MUST enum hf_code engine_get_store(struct engine *e, const struct hf_config_replica *conf,
+                                      struct hf_store **out, struct hf_err *err);
+/* By service: kind of store and host or bucket; of directories by their place in the list. */
+HF_MUST enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *conf,
+                                      size_t index, struct lane_group **out, struct hf_err *err);
+void engine_free_stores(struct engine *e);
+void engine_free_groups(struct engine *e);
 
 /* ---- engine.c ---- */
 /* NULL on failure; the caller rehashes. */
@@ -330,6 +503,10 @@ struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, stru
 struct db_dir *engine_get_dir(struct engine *e, const char *path);
 /* Sets the watch if it is not set; logs when it can't be. */
 void engine_set_watch(struct engine *e, struct db_dir *dir);
+/* Those of a directory entry that is recursive and watched, too. */
+void engine_watch_below(struct engine *e, const struct hf_config_db *entry);
+/* Forgets sub-directories that are gone and held no database. */
+void engine_drop_gone_dirs(struct engine *e);
 /* After databases were added. */
 void engine_rehash(struct engine *e);
 

@@ -18,7 +18,6 @@
 #include "os/file.h"
 #include "replica/db.h"
 #include "replica/ship.h"
-#include "replica/sumsync.h"
 #include "sqlite/sums.h"
 
 void db_base_drop(struct db *db)
@@ -38,7 +37,11 @@ static enum hf_code prepare_sums(struct db *db, struct hf_err *err)
     hf_free(db->sums_path);
     db->sums_path = NULL;
     db->is_new_chain = false;
-    HF_TRY(hf_replica_position(db->replica, &db->next_txid, err));
+    if (db_has_spool(db))
+        db->next_txid = db->txid;
+    else
+        HF_TRY(hf_replica_position(db->replica, &db->next_txid, err));
+    db->prep_txid = db->next_txid;
     if (db->next_txid == 0)
         return HF_OK;
     if (db->wants_new_chain) {
@@ -46,11 +49,14 @@ static enum hf_code prepare_sums(struct db *db, struct hf_err *err)
         db->is_new_chain = true;
         return HF_OK;
     }
-    enum hf_code rc = hf_sums_catch_up(db->replica, db->meta, db->next_txid, &db->sums_path, err);
+    enum hf_code rc = db_sums_prepare(db, db->next_txid, err);
     if (rc == HF_OK)
         return HF_OK;
     if (rc != HF_E_CORRUPT && rc != HF_E_RANGE)
         return rc;
+    if (db->may_know_more)
+        return hf_err_set(err, HF_E_BUSY, "no replica that answers leads to %016llx",
+                          (unsigned long long)db->next_txid);
     /* a replica that can't be restored as it is: a full image makes it whole again */
     hf_log(HF_LOG_WARN, "replica is damaged, a full image follows", HF_F_STR("db", db->path),
            HF_F_STR("error", err->text), HF_F_END);
@@ -96,6 +102,12 @@ static enum hf_code keep_differing(struct db *db, struct hf_pageset *pages, uint
     return HF_OK;
 }
 
+/* The replica's newest one may be higher than what we knew. */
+static uint64_t next_txid(const struct db *db, uint64_t newest)
+{
+    return (newest > db->taken_txid ? newest : db->taken_txid) + 1;
+}
+
 static enum hf_code cold_ship(struct db *db, uint32_t page_size, uint32_t n, const uint8_t *data,
                               struct hf_err *err)
 {
@@ -109,10 +121,16 @@ static enum hf_code cold_ship(struct db *db, uint32_t page_size, uint32_t n, con
         rc = hf_replica_form(db->replica, &db->form, err);
         db->has_form = rc == HF_OK;
     }
-    struct hf_ship s = {db->replica, db->form, db->wal_path, NULL, db->is_new_chain};
+    struct hf_ship s = {.replica = db->replica,
+                        .form = db->form,
+                        .wal_path = db->wal_path,
+                        .is_new_chain = db->is_new_chain,
+                        .min_txid = db->next_txid + 1};
+    bool is_needed = hf_pageset_count(batch.pages) > 0 || db->next_txid == 0 || db->is_new_chain;
     db->sent_bytes = 0;
-    if (rc == HF_OK && (hf_pageset_count(batch.pages) > 0 || db->next_txid == 0)) {
-        db->next_pos.txid = ++db->next_txid;
+    if (rc == HF_OK && is_needed) {
+        db->next_txid = next_txid(db, db->next_txid);
+        db->next_pos.txid = db->next_txid;
         rc = hf_ship_batch(&s, &batch, db->next_txid, &db->sent_bytes, err);
     }
     hf_batch_deinit(&batch);
@@ -176,23 +194,21 @@ static void cold_done(struct db *db, enum hf_code rc, struct hf_err *err)
         db_sql_closed(db, HF_SQL_CONVERT);
         return;
     }
-    bool is_new = db->txid != db->next_txid;
-    db->txid = db->next_txid;
+    db->txid = db->prep_txid;
+    if (db->next_txid != db->txid)
+        db_file_shipped(db, db->next_txid, hf_clock_wall_ms());
+    if (db->txid != db->prep_txid && db->prep_txid > 0)
+        db->rebases++;
     db->pos = db->next_pos;
     db->retry_ms = 0;
     db_clear_error(db);
     db_set_state(db, DB_COLD);
-    if (is_new) {
-        db->is_new_chain = false;
-        db->shipped_files++;
-        db->shipped_bytes += db->sent_bytes;
-        db_upkeep_shipped(db, &db->pos);
-    }
     db_step(db);
 }
 
 void db_base_cold(struct db *db)
 {
+    db_dests_ask(db);
     db_set_state(db, DB_COLD_BASE);
     db_submit(db, LANE_BASE, cold_work, cold_done);
 }
@@ -274,7 +290,7 @@ static void start_scan(struct db *db, uint32_t pages)
     db->last_new_ms = hf_clock_mono_ms();
     /* the position a database that stays quiet will have */
     db->next_pos = (struct hf_position){
-        .txid = db->txid + 1,
+        .txid = db_next_txid(db),
         .page_size = page_size,
         .commit = pages,
         .pos = hf_capture_pos(db->cap),
@@ -341,6 +357,7 @@ void db_base_prepare(struct db *db)
         return;
     }
     db_drop_batch(db);
+    db_dests_ask(db);
     db_set_state(db, DB_BASE_PREP);
     db_submit(db, LANE_BASE, prepare_sums, prepare_done);
 }
@@ -363,7 +380,16 @@ static enum hf_code finish_work(struct db *db, struct hf_err *err)
         HF_TRY(hf_replica_form(db->replica, &db->form, err));
         db->has_form = true;
     }
-    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta, db->is_new_chain};
+    struct hf_ship s = {.replica = db->replica,
+                        .form = db->form,
+                        .wal_path = db->wal_path,
+                        .spill_dir = db->meta,
+                        .is_new_chain = db->is_new_chain,
+                        .min_txid = db->txid + 1};
+    if (db->base_dest != NULL) {
+        s.replica = db->base_dest->replica;
+        s.form = db->base_dest->form;
+    }
     struct hf_batch at = {.page_size = db->next_pos.page_size,
                           .commit = db->next_pos.commit,
                           .from = db->next_pos.pos,
@@ -398,6 +424,22 @@ static void piece_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db_step(db);
 }
 
+/* The others get it from there. */
+static void image_arrived(struct db *db)
+{
+    db->txid = db->next_pos.txid;
+    db->is_new_chain = false;
+    db->shipped_files++;
+    db->shipped_bytes += db->sent_bytes;
+    dest_has_image(db->base_dest, db->txid, db->sent_bytes);
+    db_upkeep_shipped(db->base_dest, &db->next_pos);
+    for (size_t i = 0; i < db->n_dests; i++) {
+        struct dest *d = &db->dests[i];
+        if (d != db->base_dest && d->behind_ms == 0)
+            d->behind_ms = hf_clock_wall_ms();
+    }
+}
+
 static void finish_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
     if (scan_ended(db, rc, err))
@@ -406,16 +448,15 @@ static void finish_done(struct db *db, enum hf_code rc, struct hf_err *err)
            HF_F_TXID("txid", db->next_pos.txid), HF_F_U64("pages", hf_base_kept(db->base)),
            HF_F_END);
     db_base_drop(db);
-    db->txid = db->next_pos.txid;
+    if (db->base_dest == NULL)
+        db_file_shipped(db, db->next_pos.txid, hf_clock_wall_ms());
+    else
+        image_arrived(db);
     db->pos = db->next_pos;
-    db->shipped_files++;
-    db->shipped_bytes += db->sent_bytes;
-    db->is_new_chain = false;
     db->rebases++;
     db->retry_ms = 0;
     db_clear_error(db);
     db_set_state(db, DB_LIVE);
-    db_upkeep_shipped(db, &db->pos);
     db_step(db);
 }
 
@@ -466,6 +507,8 @@ static void finish_scan(struct db *db)
         db_step(db);
         return;
     }
+    /* a full one is too large to lie here until everybody has it */
+    db->base_dest = db->sums_path == NULL ? db_dest_for_image(db) : NULL;
     db_submit(db, LANE_BASE, finish_work, finish_done);
 }
 

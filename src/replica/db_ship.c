@@ -10,7 +10,12 @@
 
 static uint64_t interval_ms(const struct db *db)
 {
-    return (uint64_t)(db->rconf->sync_interval_ns / 1000000);
+    return db->sync_interval_ms;
+}
+
+uint64_t db_next_txid(const struct db *db)
+{
+    return (db->txid > db->taken_txid ? db->txid : db->taken_txid) + 1;
 }
 
 void db_drop_batch(struct db *db)
@@ -31,7 +36,12 @@ static enum hf_code ship_work(struct db *db, struct hf_err *err)
         HF_TRY(hf_replica_form(db->replica, &db->form, err));
         db->has_form = true;
     }
-    struct hf_ship s = {db->replica, db->form, db->wal_path, db->meta, db->is_new_chain};
+    struct hf_ship s = {.replica = db->replica,
+                        .form = db->form,
+                        .wal_path = db->wal_path,
+                        .spill_dir = db->meta,
+                        .is_new_chain = db->is_new_chain,
+                        .min_txid = db->txid + 1};
     db->sent_bytes = 0;
     if (db->batch_bytes > HF_LIMIT_PENDING_BYTES) /* the encoder may spill there */
         HF_TRY(hf_path_mkdirs(db->meta, 0700, err));
@@ -90,11 +100,8 @@ static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
     }
     hf_log(HF_LOG_DEBUG, "shipped", HF_F_STR("db", db->path), HF_F_TXID("txid", db->next_txid),
            HF_F_U64("pages", hf_pageset_count(db->batch.pages)), HF_F_END);
-    db->txid = db->next_txid;
+    db_file_shipped(db, db->next_txid, db->batch_first_ms);
     db->pos = db->next_pos;
-    db->shipped_files++;
-    db->shipped_bytes += db->sent_bytes;
-    db->is_new_chain = false;
     db->ship_retry_ms = 0;
     db->ship_retry_at = 0;
     if (db->is_image)
@@ -102,15 +109,35 @@ static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
     db->is_image = false;
     db_drop_batch(db);
     db_clear_error(db);
-    db_upkeep_shipped(db, &db->pos);
     if (db->state == DB_RETRY)
         db_start(db);
     else
         db_step(db);
 }
 
+/* A file that begins behind db->txid is in the replica or the spool. */
+void db_file_shipped(struct db *db, uint64_t txid, int64_t first_ms)
+{
+    uint64_t first = db->is_new_chain ? 1 : db->txid + 1;
+    int level = db->is_new_chain ? HF_LEVEL_SNAPSHOT : 0;
+    db->txid = txid;
+    db->is_new_chain = false;
+    db->shipped_files++;
+    db->shipped_bytes += db->sent_bytes;
+    if (db_has_spool(db))
+        db_spool_push(db, level, first, txid, db->sent_bytes, first_ms);
+    else
+        db_upkeep_shipped(&db->dests[0], &db->next_pos);
+}
+
 static void submit(struct db *db)
 {
+    if (db_has_spool(db) && db_spool_is_full(db)) {
+        struct hf_err err = HF_ERR_INIT;
+        hf_err_set(&err, HF_E_NO_SPACE, "no replica takes what waits in %s", db->meta);
+        ship_failed(db, HF_E_NO_SPACE, &err);
+        return;
+    }
     db->last_ship_ms = hf_clock_mono_ms();
     db_submit(db, LANE_SHIP, ship_work, ship_done);
 }
@@ -157,7 +184,7 @@ static void take(struct db *db)
     db_count(db);
     db->batch_has_refs = hf_pageset_has_refs(db->batch.pages);
     db->batch_first_ms = db->batch.first_wall_ms;
-    db->next_txid = db->txid + 1;
+    db->next_txid = db_next_txid(db);
     db->next_pos = (struct hf_position){
         .txid = db->next_txid,
         .page_size = db->batch.page_size,

@@ -13,66 +13,20 @@
 enum {
     ENGINE_MAGIC = 0x454e4730,
     TICK_MS = 1000,
-    HOT_POLL_US = 500,     /* wal-index headers of busy databases */
-    AWAIT_POLL_US = 60,    /* ... when the log of one is about to become free */
+    HOT_POLL_US = 500,  /* wal-index headers of busy databases */
+    AWAIT_POLL_US = 60, /* ... when the log of one is about to become free */
+    DIR_CHECK_TICKS = 10,
     COLD_CHECK_TICKS = 60, /* a cold database is looked at this seldom without an event */
     SHIP_THREADS = 2,
 };
 
-/* A store and who uses it; databases on one store share it. */
-struct store_ref {
-    char *url;
-    struct hf_store *store;
-    struct store_ref *next;
-};
-
-/* ---- stores ---- */
-
-static enum hf_code get_store(struct engine *e, const struct hf_config_replica *conf,
-                              struct hf_store **out, struct hf_err *err)
-{
-    /* Two services may have a bucket of the same name. */
-    HF_AUTO_FREE char *url =
-        hf_asprintf("%s %s", conf->url, conf->endpoint == NULL ? "" : conf->endpoint);
-    for (struct store_ref *s = e->stores; s != NULL; s = s->next) {
-        if (strcmp(s->url, url) == 0) {
-            *out = s->store;
-            return HF_OK;
-        }
-    }
-    struct hf_store *store = NULL;
-    HF_TRY(hf_store_open_replica(conf, &store, err));
-    struct store_ref *s = hf_calloc(1, sizeof(*s));
-    s->url = hf_steal(&url);
-    s->store = store;
-    s->next = e->stores;
-    e->stores = s;
-    *out = store;
-    return HF_OK;
-}
-
 /* ---- databases ---- */
-
-static enum hf_code open_replica(struct engine *e, struct db *db, struct hf_err *err)
-{
-    struct hf_store *store = NULL;
-    HF_TRY(get_store(e, db->rconf, &store, err));
-    return hf_replica_new(store, "", &db->replica, err);
-}
 
 struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, struct hf_err *err)
 {
-    if (conf->n_replicas != 1) {
-        hf_err_set(err, HF_E_UNSUPPORTED, "%s: %zu replicas; exactly one is supported so far",
-                   conf->path, conf->n_replicas);
-        return NULL;
-    }
     struct db *db = db_new(e, conf, err);
-    if (db == NULL)
-        return NULL;
-    if (open_replica(e, db, err) != HF_OK) {
+    if (db == NULL) {
         hf_err_wrap(err, "%s", conf->path);
-        db_free(db);
         return NULL;
     }
     db_attach(db);
@@ -90,7 +44,7 @@ static enum hf_code add_all(struct engine *e, struct hf_err *err)
             return err == NULL ? HF_E_INVALID : err->code;
     }
     for (size_t i = 0; i < e->cfg->n_dirs; i++)
-        (void)engine_get_dir(e, e->cfg->dirs[i]->path);
+        engine_watch_below(e, e->cfg->dirs[i]);
     engine_rehash(e);
     return HF_OK;
 }
@@ -107,7 +61,9 @@ static void deliver(struct engine *e)
         job->is_busy = false;
         job->err = NULL;
         e->busy_jobs--;
-        if (job->db->state != DB_CLOSED)
+        if (job->db->state != DB_CLOSED && job->dest != NULL)
+            job->dest_done(job->dest, job->rc, err);
+        else if (job->db->state != DB_CLOSED)
             job->done(job->db, job->rc, err);
         hf_free(err);
         t = next;
@@ -140,23 +96,29 @@ static unsigned levels_due(struct engine *e, int64_t now_ms)
     return due;
 }
 
+static void dest_upkeep_tick(struct engine *e, struct dest *d, unsigned due, int64_t now_ms)
+{
+    int64_t iv = d->conf->snapshot_interval_ms;
+    if (iv > 0 && now_ms / iv != e->last_level_ms[HF_LEVEL_SNAPSHOT] / iv)
+        due |= 1u << HF_LEVEL_SNAPSHOT;
+    if (due != 0)
+        db_upkeep_due(d, due);
+}
+
 static void upkeep_tick(struct engine *e, int64_t now_ms)
 {
     unsigned due = levels_due(e, now_ms);
     for (size_t i = 0; i < e->n_dbs; i++) {
-        struct db *db = e->dbs[i];
-        unsigned mask = due;
-        int64_t iv = db->rconf->snapshot_interval_ms;
-        if (iv > 0 && now_ms / iv != e->last_level_ms[HF_LEVEL_SNAPSHOT] / iv)
-            mask |= 1u << HF_LEVEL_SNAPSHOT;
-        if (mask != 0)
-            db_upkeep_due(db, mask);
+        for (size_t k = 0; k < e->dbs[i]->n_dests; k++)
+            dest_upkeep_tick(e, &e->dbs[i]->dests[k], due, now_ms);
     }
     e->last_level_ms[HF_LEVEL_SNAPSHOT] = now_ms;
 }
 
 static void net_tick(struct engine *e)
 {
+    if (e->tick_count % DIR_CHECK_TICKS == 0)
+        engine_drop_gone_dirs(e);
     for (struct db_dir *d = e->dirs; d != NULL; d = d->next)
         engine_set_watch(e, d);
     for (size_t i = 0; i < e->n_dbs; i++) {
@@ -247,6 +209,7 @@ static void free_engine(struct hf_engine *he)
     hf_pool_free(e->ship_pool);
     hf_pool_free(e->upkeep_pool);
     hf_pool_free(e->sql_pool);
+    engine_free_groups(e);
     hf_sqlproc_free(e->sqlproc);
     for (size_t i = 0; i < e->n_dbs; i++)
         db_free(e->dbs[i]);
@@ -258,13 +221,7 @@ static void free_engine(struct hf_engine *he)
         hf_free(d->path);
         hf_free(d);
     }
-    while (e->stores != NULL) {
-        struct store_ref *s = e->stores;
-        e->stores = s->next;
-        hf_store_close(s->store);
-        hf_free(s->url);
-        hf_free(s);
-    }
+    engine_free_stores(e);
     hf_mailbox_free(e->mailbox);
     pthread_mutex_destroy(&e->call_lock);
     hf_free(he);

@@ -41,13 +41,15 @@ HF_MUST enum hf_code hf_engine_sync(struct hf_engine *e, uint32_t timeout_ms, st
 /* Ends: stops following, notes clean positions, joins the threads, frees. NULL is allowed. */
 void hf_engine_stop(struct hf_engine *e);
 
-/* One database as it stands. */
+/* One destination of one database as it stands. */
 struct hf_db_status {
     const char *path;
     const char *replica;
-    const char *state; /* word of enum db_state */
-    uint64_t txid;     /* newest one in the replica */
-    int64_t lag_ms;    /* age of the oldest commit not in the replica; 0 = none */
+    const char *state;    /* word of enum db_state */
+    const char *dest;     /* word of enum dest_state */
+    uint64_t txid;        /* newest one in the replica */
+    uint64_t spool_bytes; /* local files some destination lacks; 0 with a single one */
+    int64_t lag_ms;       /* age of the oldest commit not in the replica; 0 = none */
     uint64_t pending_bytes;
     uint64_t log_bytes;
     uint64_t shipped_files;
@@ -56,7 +58,8 @@ struct hf_db_status {
     const char *error; /* "" = none */
 };
 typedef void hf_db_status_fn(void *arg, const struct hf_db_status *s);
-/* Calls fn for every database, on the capture thread, while the caller waits. */
+/* Calls fn for every destination of every database, on the capture thread, while the caller waits.
+ */
 void hf_engine_status(struct hf_engine *e, hf_db_status_fn *fn, void *arg);
 
 #endif

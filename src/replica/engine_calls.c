@@ -60,6 +60,20 @@ static bool call_engine(struct engine *e, struct engine_call *call, uint64_t tim
     return call->is_done;
 }
 
+static void tell_behind(const struct db *db, char *text, size_t size)
+{
+    const struct dest *d = db_dest_behind(db);
+    const char *why = db->last_error == NULL ? db_state_word(db->state) : db->last_error;
+    if (d == NULL) {
+        snprintf(text, size, "%s is not in its replica: %s", db->path, why);
+        return;
+    }
+    if (d->last_error != NULL)
+        why = d->last_error;
+    snprintf(text, size, "%s is not in its replica %s: %s", db->path, hf_replica_name(d->replica),
+             why);
+}
+
 static void sync_call(struct engine *e, struct engine_call *call)
 {
     const struct db *behind = NULL;
@@ -74,8 +88,7 @@ static void sync_call(struct engine *e, struct engine_call *call)
     }
     call->is_done = behind == NULL;
     if (behind != NULL)
-        snprintf(call->text, sizeof(call->text), "%s is not in its replica: %s", behind->path,
-                 behind->last_error == NULL ? db_state_word(behind->state) : behind->last_error);
+        tell_behind(behind, call->text, sizeof(call->text));
 }
 
 static void sync_over(struct engine *e, struct engine_call *call)
@@ -106,6 +119,8 @@ static void status_of(const struct db *db, struct hf_db_status *s)
         .path = db->path,
         .replica = hf_replica_name(db->replica),
         .state = db_state_word(db->state),
+        .dest = "ok",
+        .spool_bytes = db->spool.bytes,
         .txid = db->txid,
         .lag_ms = oldest == 0 ? 0 : hf_clock_wall_ms() - oldest,
         .pending_bytes = db->batch_bytes,
@@ -117,12 +132,33 @@ static void status_of(const struct db *db, struct hf_db_status *s)
     };
 }
 
+/* One of several destinations: the database's status, with what is its own. */
+static void dest_status(const struct dest *d, struct hf_db_status *s)
+{
+    int64_t oldest = d->behind_ms;
+    s->replica = hf_replica_name(d->replica);
+    s->dest = dest_state_word(d->state);
+    s->txid = d->state == DEST_OK ? d->txid : 0;
+    if (oldest != 0)
+        s->lag_ms = hf_clock_wall_ms() - oldest;
+    s->pending_bytes += d->behind_bytes;
+    s->shipped_files = d->shipped_files;
+    s->shipped_bytes = d->shipped_bytes;
+    if (d->last_error != NULL)
+        s->error = d->last_error;
+}
+
 static void status_call(struct engine *e, struct engine_call *call)
 {
     for (size_t i = 0; i < e->n_dbs; i++) {
-        struct hf_db_status s;
-        status_of(e->dbs[i], &s);
-        call->status_fn(call->arg, &s);
+        const struct db *db = e->dbs[i];
+        for (size_t k = 0; k < db->n_dests; k++) {
+            struct hf_db_status s;
+            status_of(db, &s);
+            if (db_has_spool(db))
+                dest_status(&db->dests[k], &s);
+            call->status_fn(call->arg, &s);
+        }
     }
     call->is_done = true;
 }

@@ -29,6 +29,7 @@ struct rig {
     char *db;
     char *copy;
     char *url;
+    char *url2; /* a second replica, or NULL */
     struct hf_testdb w;
     struct hf_config *cfg;
     struct hf_engine *e;
@@ -56,8 +57,9 @@ static void sql(struct rig *r, const char *text)
 static void engine_start(struct rig *r)
 {
     struct hf_err err = HF_ERR_INIT;
-    const char *urls[] = {r->url};
-    assert_int_equal(hf_config_from_args(r->db, urls, 1, &r->cfg, &err), HF_OK);
+    const char *urls[] = {r->url, r->url2};
+    size_t n = r->url2 == NULL ? 1 : 2;
+    assert_int_equal(hf_config_from_args(r->db, urls, n, &r->cfg, &err), HF_OK);
     hf_config_set_sync_interval(r->cfg, 10 * 1000 * 1000);
     struct hf_engine_options o = {.cfg = r->cfg, .exe = NULL};
     if (hf_engine_start(&o, &r->e, &err) != HF_OK)
@@ -99,6 +101,7 @@ static void rig_deinit(struct rig *r)
     hf_free(r->db);
     hf_free(r->copy);
     hf_free(r->url);
+    hf_free(r->url2);
 }
 
 static void note(void *arg, const struct hf_db_status *s)
@@ -115,7 +118,7 @@ static void status(struct rig *r)
 }
 
 /* Restores and compares with what SQLite makes of main file and log. */
-static void check(struct rig *r, const char *what)
+static void check_one(struct rig *r, const char *url, const char *what)
 {
     struct hf_store *store = NULL;
     struct hf_replica *rep = NULL;
@@ -123,7 +126,7 @@ static void check(struct rig *r, const char *what)
     struct hf_err err = HF_ERR_INIT;
     struct hf_restore_options o = {
         .output = r->copy, .is_force = true, .integrity = HF_INTEGRITY_FULL};
-    assert_int_equal(hf_store_open(r->url, &store, &err), HF_OK);
+    assert_int_equal(hf_store_open(url, &store, &err), HF_OK);
     assert_int_equal(hf_replica_new(store, "", &rep, &err), HF_OK);
     if (hf_restore_run(rep, &o, &res, &err) != HF_OK)
         fail_msg("%s: restore: %s", what, err.text);
@@ -138,6 +141,13 @@ static void check(struct rig *r, const char *what)
     if (len != want_len || memcmp(got, want, len) != 0)
         fail_msg("%s: the copy is not the source (%zu and %zu bytes)", what, len, want_len);
     hf_free(want);
+}
+
+static void check(struct rig *r, const char *what)
+{
+    check_one(r, r->url, what);
+    if (r->url2 != NULL)
+        check_one(r, r->url2, what);
 }
 
 #define SCHEMA                                                                                     \
@@ -336,6 +346,35 @@ static void test_random_mix(void **state)
     }
 }
 
+/* The same with two destinations; threads of both at work (TSan runs this, too). */
+static void test_two_replicas(void **state)
+{
+    (void)state;
+    struct rig r;
+    unsigned x = 5;
+    rig_init(&r);
+    r.url2 = hf_asprintf("file://%s/rep2", r.dir);
+    sql(&r, SCHEMA);
+    engine_start(&r);
+    for (int i = 0; i < 60; i++) {
+        x = x * 1664525u + 1013904223u;
+        sql(&r, mix[(x >> 16) % HF_ARRAY_LEN(mix)]);
+        if (i % 12 != 11)
+            continue;
+        engine_sync(&r);
+        check(&r, "two replicas");
+        if (i % 24 == 23) {
+            engine_stop(&r);
+            engine_start(&r);
+        }
+    }
+    engine_sync(&r);
+    status(&r);
+    assert_string_equal(r.error, "");
+    assert_int_equal(r.st.lag_ms, 0);
+    rig_deinit(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_rollback_mode_is_converted),
         cmocka_unit_test(test_other_writer),
         cmocka_unit_test(test_random_mix),
+        cmocka_unit_test(test_two_replicas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

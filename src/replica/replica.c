@@ -124,11 +124,11 @@ enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
     hf_assert_magic(r, REPLICA_MAGIC);
     HF_AUTO_FREE char *prefix = level_prefix(r, level);
     struct listing l = {out, level, after};
-    /* L0 files hold one TXID each, so their names can be sought; others may begin before after. */
+    /* L0 files hold one TXID each, or as many as were behind; others may begin long before. */
     char start[HF_LTX_NAME_SIZE];
-    bool can_seek = level == 0 && after > 0;
+    bool can_seek = level == 0 && after > HF_LIMIT_FOLD_FILES;
     if (can_seek)
-        hf_ltx_name_format(after, after, start);
+        hf_ltx_name_format(after - HF_LIMIT_FOLD_FILES, after, start);
     size_t before = out->len;
     enum hf_code rc = hf_store_list(r->store, prefix, can_seek ? start : NULL, add_object, &l, err);
     if (rc != HF_OK) {

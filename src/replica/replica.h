@@ -48,7 +48,8 @@ const char *hf_replica_name(const struct hf_replica *r);
 char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *info);
 
 /* Appends the files of a level with max TXID > after (0 = all), ascending by min then max. Other
- * names are ignored. L0 is sought by name (its files hold one TXID each). */
+ * names are ignored. L0 is sought by name: one of its files that begins more than
+ * HF_LIMIT_FOLD_FILES before after is not found then. */
 HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
                                      struct hf_ltx_list *out, struct hf_err *err);
 /* All ten levels. */

@@ -39,16 +39,16 @@ void hf_ship_header(const struct hf_batch *batch, uint64_t txid, int64_t now_ms,
 
 int hf_ship_level(const struct hf_ship *s, struct hf_ltx_header *h)
 {
-    if (!s->is_new_chain)
-        return 0;
-    h->min_txid = 1;
-    return HF_LEVEL_SNAPSHOT;
+    if (s->is_new_chain)
+        h->min_txid = 1;
+    else if (s->min_txid != 0)
+        h->min_txid = s->min_txid;
+    return s->is_new_chain ? HF_LEVEL_SNAPSHOT : 0;
 }
 
-/* A file of several TXIDs that is shipped, not compacted, is a new chain's snapshot. */
-static int level_of(const struct hf_ltx_header *h)
+static int level_of(const struct hf_ship *s)
 {
-    return h->min_txid < h->max_txid ? HF_LEVEL_SNAPSHOT : 0;
+    return s->is_new_chain ? HF_LEVEL_SNAPSHOT : 0;
 }
 
 static enum hf_code write_buf(void *arg, const void *data, size_t len, struct hf_err *err)
@@ -160,7 +160,7 @@ static enum hf_code ship_small(const struct hf_ship *s, const struct hf_batch *b
     struct hf_sink sink = {write_buf, &buf};
     enum hf_code rc = encode(s, batch, h, sink, bytes, err);
     if (rc == HF_OK)
-        rc = hf_replica_put(s->replica, level_of(h), h, buf.data, buf.len, err);
+        rc = hf_replica_put(s->replica, level_of(s), h, buf.data, buf.len, err);
     hf_buf_deinit(&buf);
     return rc;
 }
@@ -169,7 +169,7 @@ static enum hf_code ship_large(const struct hf_ship *s, const struct hf_batch *b
                                const struct hf_ltx_header *h, uint64_t *bytes, struct hf_err *err)
 {
     struct hf_store_writer *w = NULL;
-    HF_TRY(hf_replica_writer_new(s->replica, level_of(h), h, &w, err));
+    HF_TRY(hf_replica_writer_new(s->replica, level_of(s), h, &w, err));
     enum hf_code rc = encode(s, batch, h, hf_replica_sink(w), bytes, err);
     if (rc == HF_OK)
         return hf_store_writer_commit(w, err);

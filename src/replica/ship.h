@@ -23,6 +23,7 @@ struct hf_ship {
     /* What came before can't be continued (another page size, a damaged replica): a complete image
      * goes to the snapshot level as 1..txid, and everything later follows from it. */
     bool is_new_chain;
+    uint64_t min_txid; /* where the file begins, if others took TXIDs in between; 0: at its TXID */
 };
 
 /* The level the file of a ship belongs to; sets the header's min TXID for a new chain. */

@@ -36,11 +36,14 @@ KINDS = ("writer", "us", "both", "us-then-quiet", "stop", "once")
 
 
 class Story:
+    n_replicas = 1
+
     def __init__(self, binary, directory, seed, litestream=None):
         self.rng = random.Random(seed)
         self.seed, self.dir, self.litestream = seed, directory, litestream
         self.db = os.path.join(directory, "app.db")
-        self.replica = os.path.join(directory, "replica")
+        self.replicas = [os.path.join(directory, "replica%s" % (i or "")) for i in range(self.n_replicas)]
+        self.replica = self.replicas[0]
         self.group = procs.Group(directory)
         self.holdfast = procs.Program(binary, self.group)
         self.writers, self.us, self.log = [], None, []
@@ -51,8 +54,8 @@ class Story:
 
     def write_config(self):
         r = self.rng
-        where = {"type": "file", "path": self.replica,
-                 "sync-interval": r.choice(("10ms", "50ms", "300ms"))}
+        where = [{"type": "file", "path": p, "sync-interval": r.choice(("10ms", "50ms", "300ms"))}
+                 for p in self.replicas]
         self.config = replicas.config(os.path.join(self.dir, "crash.yml"), {self.db: where},
                                       levels=[{"interval": "1s"}, {"interval": "2s"}],
                                       snapshot={"interval": r.choice(("1s", "1h")), "retention": "2s"},
@@ -97,11 +100,12 @@ class Story:
             self.us.kill()
             self.us = None
 
-    def restore(self, name):
+    def restore(self, name, replica=None):
         out = os.path.join(self.dir, name)
+        replica = replica or self.replica
         replicas.remove_db(out)
-        is_empty = replicas.top_txid(self.replica) == 0
-        r = self.holdfast("restore", "-json", "-o", out, replicas.url(self.replica))
+        is_empty = replicas.top_txid(replica) == 0
+        r = self.holdfast("restore", "-json", "-o", out, replicas.url(replica))
         if r.code == 3 and is_empty:
             return None, 0
         assert r.code == 0, "restore ended with %d: %s" % (r.code, r.err)
@@ -136,9 +140,14 @@ class Story:
                 self.look_at_standby(), self.follower.text()))
 
     def as_it_stands(self, floor):
-        """The replica right after both were killed."""
-        top = replicas.top_txid(self.replica)
-        out, txid = self.restore("killed.db")
+        """The replicas right after both were killed."""
+        self.one_as_it_stands(self.replica, floor)
+        for other in self.replicas[1:]:
+            self.one_as_it_stands(other, 0)
+
+    def one_as_it_stands(self, replica, floor):
+        top = replicas.top_txid(replica)
+        out, txid = self.restore("killed.db", replica)
         if out is None:
             assert floor == 0, "the replica is gone"
             return
@@ -197,12 +206,13 @@ class Story:
             self.holdfast("replicate", "-once", "-config", self.config).ok()
         else:
             self.stop_us()
-        out, _ = self.restore("out.db")
-        assert out is not None, "nothing to restore"
-        replicas.assert_same_pages(self.db, out, self.dir)
-        seq = mixer.check(out)
-        assert seq >= self.acked, "restored %d, acknowledged %d" % (seq, self.acked)
-        self.note("settled at %d, TXID %x" % (seq, replicas.top_txid(self.replica)))
+        for replica in self.replicas:
+            out, _ = self.restore("out.db", replica)
+            assert out is not None, "nothing to restore"
+            replicas.assert_same_pages(self.db, out, self.dir, replica=replica)
+            seq = mixer.check(out)
+            assert seq >= self.acked, "restored %d, acknowledged %d" % (seq, self.acked)
+            self.note("settled at %d, TXID %x" % (seq, replicas.top_txid(replica)))
         self.settle_standby(seq)
         if self.litestream and self.rng.random() < 0.1:
             self.ask_litestream()
@@ -229,11 +239,11 @@ class Story:
             assert not bad, "%s: %s\n%s" % (name, bad[:3], text[-4000:])
 
 
-def run_story(binary, seed, rounds, keep, litestream):
+def run_story(binary, seed, rounds, keep, litestream, kind=Story):
     directory = tempfile.mkdtemp(prefix="crash-")
     story = None
     try:
-        story = Story(binary, directory, seed, litestream)
+        story = kind(binary, directory, seed, litestream)
         story.run(rounds)
         shutil.rmtree(directory, ignore_errors=True)
         return None
@@ -246,7 +256,8 @@ def run_story(binary, seed, rounds, keep, litestream):
         return text
 
 
-def run(binary, seed, rounds, per_story=8, jobs=2, keep=False, litestream=None, seconds=0):
+def run(binary, seed, rounds, per_story=8, jobs=2, keep=False, litestream=None, seconds=0,
+        kind=Story):
     """Rounds over stories of their own seeds; texts of those that failed. seconds: ends early."""
     rng = random.Random(seed)
     seeds = [rng.randrange(1 << 30) for _ in range((rounds + per_story - 1) // per_story)]
@@ -256,7 +267,7 @@ def run(binary, seed, rounds, per_story=8, jobs=2, keep=False, litestream=None, 
     def one(s):
         if seconds and time.monotonic() > end:
             return None, 0
-        return run_story(binary, s, per_story, keep, litestream), per_story
+        return run_story(binary, s, per_story, keep, litestream, kind), per_story
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for text, n in pool.map(one, seeds):
             done += n

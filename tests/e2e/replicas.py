@@ -37,11 +37,15 @@ def _item(v, indent):
 
 
 def config(path, dbs, **top):
-    """Writes a configuration both programs read; dbs is {db path: replica directory or dict}."""
+    """Writes a configuration both programs read; dbs is {db path: replica directory or dict}, or a
+    list of dicts for several."""
     entries = []
     for db, rep in dbs.items():
         entry = {"path": db, "monitor-interval": "50ms"}
-        entry["replica"] = rep if isinstance(rep, dict) else {"type": "file", "path": rep}
+        if isinstance(rep, list):
+            entry["replicas"] = rep
+        else:
+            entry["replica"] = rep if isinstance(rep, dict) else {"type": "file", "path": rep}
         entries.append(entry)
     with open(path, "w") as f:
         f.write(yaml_of(dict(top, dbs=entries)))
