@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "config/expand.h"
 #include "config/place.h"
 #include "config/schema.h"
@@ -110,6 +111,19 @@ static enum hf_code read_replicas(struct loader *l, const struct hf_yaml *node, 
     return HF_OK;
 }
 
+static enum hf_code unknown_tier(struct loader *l, const struct hf_yaml *tier,
+                                 const struct hf_yaml *tiers, const char *name)
+{
+    struct hf_suggest s;
+    const char *word = tier->kind == HF_YAML_TEXT ? tier->text : "";
+    hf_suggest_init(&s, word);
+    for (size_t i = 0; tiers != NULL && tiers->kind == HF_YAML_MAP && i < tiers->n; i++)
+        hf_suggest_offer(&s, tiers->pairs[i].key);
+    return hf_reading_fail(&l->rd, tier, name, "tier %.60s is not among tiers: at the top%s%.60s%s",
+                           word, s.best == NULL ? "" : " (did you mean ",
+                           s.best == NULL ? "" : s.best, s.best == NULL ? "" : "?)");
+}
+
 /* Settings of the tier a database names, under its own. They were checked by read_tiers. */
 static enum hf_code apply_tier(struct loader *l, const struct hf_yaml *node, const char *name,
                                struct hf_raw_db *db, struct hf_raw_replica *replica)
@@ -121,8 +135,7 @@ static enum hf_code apply_tier(struct loader *l, const struct hf_yaml *node, con
     const struct hf_yaml *bundle =
         tier->kind == HF_YAML_TEXT ? hf_yaml_get(tiers, tier->text) : NULL;
     if (bundle == NULL)
-        return hf_reading_fail(&l->rd, tier, name, "tier %.60s is not among tiers: at the top",
-                               tier->kind == HF_YAML_TEXT ? tier->text : "");
+        return unknown_tier(l, tier, tiers, name);
     struct hf_view views[] = {{&hf_section_db, HF_KEY_TIER, db},
                               {&hf_section_replica, HF_KEY_TIER, replica},
                               {NULL, 0, NULL}};

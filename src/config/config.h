@@ -80,7 +80,7 @@ struct hf_config_sftp {
     const char *user;
     const char *password;
     const char *key_path;
-    const char *host_key; /* authorized-key format; NULL: the host is not verified */
+    const char *host_key; /* authorized-key format; NULL: known_hosts */
     bool concurrent_writes;
 };
 
@@ -275,6 +275,16 @@ bool hf_config_dir_match(const struct hf_config_db *dir, const char *path);
 /* True if the file begins as SQLite databases do; false if it can't be read, is empty, or is a
  * database this process already holds locks on (hf_file_guard_add). */
 bool hf_config_is_database(const char *path);
+/* What a walk through a directory finds; both may be NULL. */
+struct hf_config_visit {
+    void (*dir)(void *arg, const char *path);  /* a sub-directory, before what is in it */
+    void (*file)(void *arg, const char *path); /* a file whose name fits; not opened */
+    void *arg;
+};
+/* Walks through the directory, or through what is below it at path (absolute). Sub-directories only
+ * if it is recursive, at most 32 deep; no links to directories, no state directories of ours. */
+HF_MUST enum hf_code hf_config_dir_visit(const struct hf_config_db *dir, const char *path,
+                                         const struct hf_config_visit *visit, struct hf_err *err);
 /* The settings of one database of a directory: its path relative to the directory is appended to
  * every replica's path. Strings it shares with dir stay dir's: free it before the hf_config. */
 struct hf_config_db *hf_config_dir_db(const struct hf_config_db *dir, const char *path);

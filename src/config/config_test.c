@@ -296,6 +296,10 @@ static const struct error_row error_rows[] = {
      "holdfast.yml:3: two databases keep their state in /m (the other one is on line 2)"},
     {REPLICA("tier: p9"), HF_E_INVALID,
      "holdfast.yml:4:11 dbs[0]: tier p9 is not among tiers: at the top"},
+    {"tiers: {gold: {sync-interval: 5s}, silver: {}}\n"
+     "dbs: [{path: /a, tier: silvr, replica: {path: /r}}]",
+     HF_E_INVALID,
+     "holdfast.yml:2:24 dbs[0]: tier silvr is not among tiers: at the top (did you mean silver?)"},
     {"levels: [{interval: 1m}, {interval: 30s}]", HF_E_INVALID,
      "holdfast.yml:1:26 levels[1]: interval must be longer than that of the level before"},
     {"levels: [{}]", HF_E_INVALID,

@@ -81,13 +81,90 @@ struct hf_config_db *hf_config_dir_db(const struct hf_config_db *dir, const char
     return db;
 }
 
+/* ---- looking through a directory ---- */
+
+struct walk {
+    const struct hf_config_db *dir;
+    const struct hf_config_visit *visit;
+    const char *path; /* being listed */
+    const char *real; /* the same without symbolic links */
+    int depth;
+};
+
+static enum hf_code walk_name(void *arg, const char *name, bool is_dir, struct hf_err *err);
+
+/* Symbolic links to directories are not followed: two that point upwards would never end. */
+static enum hf_code walk_below(const struct walk *w, const char *path, const char *name,
+                               struct hf_err *err)
+{
+    HF_AUTO_FREE char *expected = hf_path_join(w->real, name);
+    HF_AUTO_FREE char *real = NULL;
+    HF_TRY(hf_path_absolute(path, &real, err));
+    if (strcmp(real, expected) != 0)
+        return HF_OK;
+    struct walk below = *w;
+    below.path = path;
+    below.real = real;
+    below.depth++;
+    if (w->visit->dir != NULL)
+        w->visit->dir(w->visit->arg, path);
+    enum hf_code rc = hf_path_list(path, walk_name, &below, err);
+    if (rc == HF_E_NOT_FOUND && w->visit->dir != NULL) { /* gone meanwhile: that is watched */
+        hf_err_reset(err);
+        rc = HF_OK;
+    }
+    return rc;
+}
+
+static enum hf_code walk_name(void *arg, const char *name, bool is_dir, struct hf_err *err)
+{
+    struct walk *w = arg;
+    HF_AUTO_FREE char *path = hf_path_join(w->path, name);
+    size_t len = strlen(name);
+    if (is_dir) {
+        bool is_state =
+            name[0] == '.' && ((len > 9 && strcmp(name + len - 9, "-holdfast") == 0) ||
+                               (len > 11 && strcmp(name + len - 11, "-litestream") == 0));
+        if (!w->dir->recursive || is_state || w->depth >= SCAN_DEPTH)
+            return HF_OK;
+        return walk_below(w, path, name, err);
+    }
+    if (w->visit->file != NULL && hf_config_dir_match(w->dir, path))
+        w->visit->file(w->visit->arg, path);
+    return HF_OK;
+}
+
+static int depth_of(const struct hf_config_db *dir, const char *path)
+{
+    const char *rest = relative(dir, path);
+    int depth = 0;
+    for (; rest != NULL && *rest != '\0'; rest++)
+        depth += *rest == '/';
+    return rest == NULL ? 0 : depth + 1;
+}
+
+enum hf_code hf_config_dir_visit(const struct hf_config_db *dir, const char *name,
+                                 const struct hf_config_visit *visit, struct hf_err *err)
+{
+    HF_AUTO_FREE char *parent = hf_path_dir(name);
+    HF_AUTO_FREE char *real = NULL;
+    HF_AUTO_FREE char *base = hf_path_base(name);
+    hf_assert(dir->is_dir);
+    bool is_top = strcmp(name, dir->path) == 0;
+    HF_TRY(hf_path_absolute(is_top ? name : parent, &real, err));
+    struct walk w = {dir, visit, is_top ? name : parent, real,
+                     is_top ? 0 : depth_of(dir, name) - 1};
+    if (is_top)
+        return hf_path_list(name, walk_name, &w, err);
+    return relative(dir, name) == NULL ? HF_OK : walk_name(&w, base, true, err);
+}
+
+/* ---- the databases there are now ---- */
+
 struct scan {
     struct hf_config *cfg;
     const struct hf_config_db *dir;
-    const char *path; /* being listed */
-    const char *real; /* the same without symbolic links */
-    size_t n_before;  /* databases known before this scan */
-    int depth;
+    size_t n_before; /* databases known before this scan */
 };
 
 static void push_db(struct hf_config *cfg, struct hf_config_db *db)
@@ -108,38 +185,11 @@ static bool is_listed(const struct scan *s, const char *path)
     return false;
 }
 
-static enum hf_code scan_name(void *arg, const char *name, bool is_dir, struct hf_err *err);
-
-/* Symbolic links to directories are not followed: two that point upwards would never end. */
-static enum hf_code scan_below(const struct scan *s, const char *path, const char *name,
-                               struct hf_err *err)
-{
-    HF_AUTO_FREE char *expected = hf_path_join(s->real, name);
-    HF_AUTO_FREE char *real = NULL;
-    HF_TRY(hf_path_absolute(path, &real, err));
-    if (strcmp(real, expected) != 0)
-        return HF_OK;
-    struct scan below = *s;
-    below.path = path;
-    below.real = real;
-    below.depth++;
-    return hf_path_list(path, scan_name, &below, err);
-}
-
-static enum hf_code scan_name(void *arg, const char *name, bool is_dir, struct hf_err *err)
+static void scan_file(void *arg, const char *path)
 {
     struct scan *s = arg;
-    HF_AUTO_FREE char *path = hf_path_join(s->path, name);
-    size_t len = strlen(name);
-    if (is_dir) {
-        bool is_state = name[0] == '.' && len > 9 && strcmp(name + len - 9, "-holdfast") == 0;
-        if (!s->dir->recursive || is_state || s->depth >= SCAN_DEPTH)
-            return HF_OK;
-        return scan_below(s, path, name, err);
-    }
-    if (hf_config_dir_match(s->dir, path) && !is_listed(s, path) && hf_config_is_database(path))
+    if (!is_listed(s, path) && hf_config_is_database(path))
         push_db(s->cfg, hf_config_dir_db(s->dir, path));
-    return HF_OK;
 }
 
 static int compare_paths(const void *a, const void *b)
@@ -154,10 +204,9 @@ enum hf_code hf_config_scan_dirs(struct hf_config *cfg, struct hf_err *err)
     for (size_t i = 0; i < cfg->n_dirs; i++) {
         const struct hf_config_db *dir = cfg->dirs[i];
         size_t before = cfg->n_dbs;
-        HF_AUTO_FREE char *real = NULL;
-        HF_TRY(hf_path_absolute(dir->path, &real, err));
-        struct scan s = {cfg, dir, dir->path, real, before, 0};
-        enum hf_code rc = hf_path_list(dir->path, scan_name, &s, err);
+        struct scan s = {cfg, dir, before};
+        struct hf_config_visit visit = {NULL, scan_file, &s};
+        enum hf_code rc = hf_config_dir_visit(dir, dir->path, &visit, err);
         if (rc != HF_OK)
             return hf_err_wrap(err, "%s:%d dir", cfg->file, dir->line);
         if (cfg->n_dbs > before) /* the file system's order is not the same twice */

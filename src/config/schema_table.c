@@ -220,14 +220,16 @@ static const struct hf_key replica_keys[] = {
     {.name = "password", .kind = HF_KEY_STRING, .offset = F(password), .since = "0.3",
      .only = "sftp, nats", .flags = SHARED | HF_KEY_SECRET, .doc = "Its password."},
     {.name = "key-path", .kind = HF_KEY_STRING, .offset = F(r.sftp.key_path), .since = "0.3",
-     .only = "sftp", .flags = SHARED, .doc = "File of the private key."},
+     .only = "sftp", .flags = SHARED,
+     .doc = "File of the private key, without passphrase. Without it and without password: the keys "
+            "of ssh-agent, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa."},
     {.name = "host-key", .kind = HF_KEY_STRING, .offset = F(r.sftp.host_key), .since = "0.5",
      .only = "sftp", .flags = SHARED,
-     .doc = "The server's public key as in authorized_keys. Without it the server is not "
-            "verified."},
+     .doc = "The server's public key as in authorized_keys. Without it the server must be in "
+            "known_hosts (Litestream would not verify it)."},
     {.name = "concurrent-writes", .kind = HF_KEY_BOOL, .offset = F(r.sftp.concurrent_writes),
      .def = "true", .since = "0.5", .only = "sftp", .flags = SHARED,
-     .doc = "Several write requests in flight."},
+     .doc = "Several write requests in flight; false: one."},
 
     {.name = "jwt", .kind = HF_KEY_STRING, .offset = NATS(jwt), .since = "0.5", .only = "nats",
      .flags = SHARED | HF_KEY_SECRET, .doc = "User JWT."},

@@ -97,16 +97,23 @@ static size_t pick(const struct hf_gw_ask *ask, const struct hf_gw_choice *out,
     return best;
 }
 
+/* Waiting for it makes sense, also if this request has tried it. */
+static bool may_come_back(const struct hf_gw_ask *ask, size_t i, enum hf_gw_verdict v)
+{
+    const struct hf_gw_facts *f = &ask->facts[i];
+    if (v == HF_GW_PINNED || v == HF_GW_NO_CLOUD || v == HF_GW_NOT_YET)
+        return false;
+    return f->is_open || f->health == HF_HEALTH_SUSPECT || f->health == HF_HEALTH_DOWN ||
+           f->health == HF_HEALTH_DRAINED;
+}
+
 void hf_gw_choose(const struct hf_gw_ask *ask, struct hf_gw_choice *out)
 {
     hf_assert(ask->route != NULL && ask->route->n_candidates <= HF_GW_CANDIDATES);
     memset(out, 0, sizeof(*out));
     for (size_t i = 0; i < ask->route->n_candidates; i++) {
         out->verdicts[i] = judge(ask, i);
-        out->may_come_back = out->may_come_back || out->verdicts[i] == HF_GW_IS_DOWN ||
-                             out->verdicts[i] == HF_GW_IS_SUSPECT ||
-                             out->verdicts[i] == HF_GW_IS_OPEN ||
-                             out->verdicts[i] == HF_GW_IS_DRAINED;
+        out->may_come_back = out->may_come_back || may_come_back(ask, i, out->verdicts[i]);
     }
     size_t best = pick(ask, out, HF_GW_SPARE);
     bool is_open = best == SIZE_MAX;

@@ -1,5 +1,7 @@
 #include "gateway/failure.h"
 
+#include <stddef.h>
+
 #include "base/assert.h"
 
 static const struct hf_gw_rule rules[HF_GW_FAILURES_] = {

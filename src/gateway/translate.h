@@ -96,6 +96,7 @@ int64_t hf_request_estimate_tokens(const char *body, size_t len);
 /* ---- the request, for an upstream ---------------------------------------------------------- */
 
 enum hf_thinking {
+    HF_THINKING_DEFAULT,  /* Anthropic: like NONE; others: as the client asks */
     HF_THINKING_NONE,     /* the model takes no thinking field: leave it out and report */
     HF_THINKING_BUDGET,   /* thinking.budget_tokens */
     HF_THINKING_ADAPTIVE, /* thinking.type adaptive with output_config.effort */
@@ -221,14 +222,16 @@ void hf_answer_free(struct hf_answer *a);
 /*
  * Bytes of the upstream's answer (status 200) in, the client's bytes appended to out. A client that
  * does not stream gets its bytes in hf_answer_finish. HF_E_CORRUPT when the upstream talks
- * nonsense, HF_E_LIMIT when an event or the whole answer is too large. After an error, or once
- * has_error is set, nothing more is written and more bytes are ignored.
+ * nonsense, HF_E_LIMIT when an event or the whole answer is too large, HF_E_IO when it said its end
+ * without having come to one. After an error, or once has_error is set, nothing more is written and
+ * more bytes are ignored; what whole events before it gave stays in out.
  */
 HF_MUST enum hf_code hf_answer_feed(struct hf_answer *a, const void *bytes, size_t len,
                                     int64_t now_ms, struct hf_buf *out, struct hf_err *err);
 /*
  * The upstream's answer ended. HF_E_IO if it was cut before its terminator, HF_E_CORRUPT if it was
- * nonsense; an in-band error is HF_OK with has_error. Nothing is appended in those cases.
+ * nonsense; an in-band error is HF_OK with has_error. A client that does not stream gets nothing
+ * then.
  */
 HF_MUST enum hf_code hf_answer_finish(struct hf_answer *a, int64_t now_ms, struct hf_buf *out,
                                       struct hf_err *err);

@@ -35,7 +35,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
-#include "net/httpheader.h"
+#include "codec/httpheader.h"
 
 struct hf_httpd;
 struct hf_httpd_call;

@@ -9,6 +9,7 @@
 #endif
 
 #define BACKGROUND_NICE 5
+#define PRECISE_NICE (-5)
 
 void hf_thread_name(const char *name)
 {
@@ -23,6 +24,7 @@ void hf_thread_set_precise(void)
 {
 #if defined(__linux__)
     (void)prctl(PR_SET_TIMERSLACK, 1000ul, 0ul, 0ul, 0ul);
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), PRECISE_NICE);
 #endif
 }
 

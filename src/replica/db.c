@@ -166,6 +166,20 @@ void db_set_hot(struct db *db, bool is_hot)
         db->e->n_hot--;
 }
 
+void db_count(struct db *db)
+{
+    size_t bytes = (size_t)db->batch_bytes;
+    uint64_t spilled = db->batch_spilled;
+    if (db->cap != NULL) {
+        bytes += hf_capture_pending_bytes(db->cap);
+        spilled += hf_capture_spilled_bytes(db->cap);
+    }
+    db->e->pending_bytes += bytes - db->counted_bytes;
+    db->e->spilled_bytes += spilled - db->counted_spilled;
+    db->counted_bytes = bytes;
+    db->counted_spilled = spilled;
+}
+
 void db_let_go(struct db *db)
 {
     db_set_hot(db, false);
@@ -174,9 +188,9 @@ void db_let_go(struct db *db)
         return;
     if (db->batch.pages != NULL && db->batch_has_refs && !db_lane_busy(db, LANE_SHIP))
         db_drop_batch(db);
-    db->e->pending_bytes -= hf_capture_pending_bytes(db->cap);
     hf_capture_free(db->cap);
     db->cap = NULL;
+    db_count(db);
     db->holds_write = false;
     db->torn_since_ms = 0;
     db->full_since_ms = 0;
@@ -222,7 +236,6 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->e = e;
     db->conf = conf;
     db->cold_after_ms = DB_COLD_MS;
-    db->write_gap_ms = DB_WRITE_GAP_MIN_MS;
     if (hf_path_absolute(conf->path, &db->path, err) != HF_OK) {
         hf_free(db);
         return NULL;
@@ -286,7 +299,7 @@ void db_step(struct db *db)
         db_live_step(db, now);
         break;
     case DB_BASE_SCAN:
-        if (db_look(db, now))
+        if (db_follow(db, now))
             db_base_step(db);
         break;
     case DB_COLD:

@@ -57,20 +57,20 @@ enum {
     DB_BUSY_QUIET_MS = 1000,       /* busy for longer than this is an error */
     DB_RETRY_MIN_MS = 100,
     DB_RETRY_MAX_MS = 30000,
-    DB_SETTLE_MS = 20,         /* age of a main file's times before they prove anything */
-    DB_APPEND_MS = 20,         /* after an event: is somebody appending to a drained log? */
-    DB_EMPTY_MS = 100,         /* a restarted log may get its first frames so long after an event */
-    DB_BEHIND_FRAMES = 3000,   /* the application does not checkpoint: we do */
-    DB_BEHIND_MS = 50,         /* ... for so long, and no checkpoint of its own runs */
-    DB_CKPT_GAP_MS = 20,       /* ... this long after the last time */
-    DB_CKPT_PASSES = 6,        /* passive ones in a row, each shorter than the one before */
-    DB_LONG_LOG_FRAMES = 4000, /* nor does it ever pause: the rest goes under its write lock */
-    DB_WRITE_LOCK_FRAMES = 500, /* ... if it is no longer than this, or than 1/8 of the log */
-    DB_WRITE_HOLD_MS = 50,      /* longest we keep that lock */
-    DB_WRITE_GAP_MIN_MS = 50,   /* between two such, doubled while it does not help */
-    DB_WRITE_GAP_MAX_MS = 400,
-    DB_MEMORY_BYTES = 40 << 20, /* pages of one database in memory: uploading and captured */
-    DB_HOLD_BYTES = 8 << 20, /* captured while an upload runs: beyond it the log is left to wait */
+    DB_SETTLE_MS = 20, /* age of a main file's times before they prove anything */
+    DB_APPEND_MS = 20, /* after an event: is somebody appending to a drained log? */
+    DB_EMPTY_MS = 100, /* a restarted log may get its first frames so long after an event */
+    DB_LONG_LOG_BYTES = 6 << 20, /* a log longer than this is let go of under the write lock ... */
+    DB_DRAIN_HOLD_MS = 250,      /* ... kept at most so long while the application checkpoints */
+    DB_DRAIN_START_MS = 20,      /* ... so long until it begins to, if it did lately */
+    DB_DRAIN_IDLE_MS = 3,        /* ... and if it did not */
+    DB_DRAIN_GAP_MIN_MS = 10,    /* between two that were of no use, doubled ... */
+    DB_DRAIN_GAP_MAX_MS = 400,   /* ... up to this */
+    DB_OWN_CKPT_MS = 10000,      /* an application that checkpointed so lately will do so again */
+    DB_BEHIND_LONG_MS = 1000,    /* ... but not if its long log was left alone for so long */
+    DB_BEHIND_MS = 50,           /* one that never does is given this long once */
+    DB_CKPT_GAP_MS = 20,         /* between two checkpoints of ours */
+    DB_ROOM_MIN_BYTES = 1 << 20, /* memory a database may always capture into */
     DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
     DB_SHIP_GAP_MS = 200,        /* between early uploads of less */
     DB_CKPT_EVENT_MS = 500,      /* a checkpoint without a write for so long has died */
@@ -194,6 +194,7 @@ struct db_dir {
     char *path;
     struct hf_watch_dir *watch;
     struct engine *e;
+    bool is_found; /* below a recursive entry: forgotten when it goes */
     struct db_dir *next;
 };
 
@@ -229,6 +230,9 @@ struct db {
     struct hf_batch batch; /* pages NULL: none */
     bool is_image;         /* the batch (or base) is the first after a break */
     uint64_t batch_bytes;
+    uint64_t batch_spilled;
+    size_t counted_bytes; /* what this one adds to the engine's sums */
+    uint64_t counted_spilled;
     uint64_t sent_bytes; /* of the job that ended */
     bool batch_has_refs; /* pages that are only in the log: it must not be restarted */
     struct hf_position next_pos;
@@ -259,10 +263,11 @@ struct db {
 
     /* sql lane */
     enum hf_sql_action sql_action;
-    bool holds_write;
+    bool holds_write;         /* until an application's checkpoint has ended */
+    bool is_drained_by_child; /* which holds the write lock */
     uint64_t write_since_ms;
-    uint64_t write_gap_ms;
-    unsigned ckpt_passes; /* in a row */
+    uint64_t drain_gap_ms;
+    uint64_t app_ckpt_ms; /* when the application was last seen to checkpoint */
     struct hf_file_stat cold_stat;
     bool is_cold_try;
 
@@ -327,6 +332,7 @@ struct engine {
     struct db **by_name; /* hash by directory and file name */
     size_t n_buckets;
     struct db_dir *dirs;
+    size_t n_dirs;
     struct store_ref *stores;
     struct lane_group *groups;
     size_t n_groups;
@@ -337,9 +343,10 @@ struct engine {
     int64_t last_level_ms[HF_LIMIT_LEVELS];
     uint64_t last_sql_ms;
     size_t busy_jobs;
-    size_t pending_bytes; /* captured pages over all databases, as of their last look */
-    bool is_awaiting;     /* a busy database is polled fast */
-    bool is_urgent;       /* sync asked for: intervals do not count */
+    size_t pending_bytes; /* captured pages over all databases, as of their last look: in memory */
+    uint64_t spilled_bytes; /* ... in spill files */
+    bool is_awaiting;       /* a busy database is polled fast */
+    bool is_urgent;         /* sync asked for: intervals do not count */
     bool is_ending;
     struct engine_call *calls; /* from the caller's thread; guarded by call_lock */
     pthread_mutex_t call_lock;
@@ -374,6 +381,8 @@ void db_clear_error(struct db *db);
 void db_wake_at(struct db *db, uint64_t at_ms);
 /* Gives up the log and what was captured but not taken. */
 void db_let_go(struct db *db);
+/* Brings the engine's sums up to date with what this database holds. */
+void db_count(struct db *db);
 void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db *, struct hf_err *),
                void (*done)(struct db *, enum hf_code, struct hf_err *));
 bool db_lane_busy(const struct db *db, enum db_lane lane);
@@ -390,15 +399,19 @@ uint64_t db_cold_after(const struct db *db);
 
 /* ---- db_follow.c: following the log ---- */
 /* One look; false if the database is no longer being followed. */
-bool db_look(struct db *db, uint64_t now);
+bool db_follow(struct db *db, uint64_t now);
 /* A look and what follows from it, in DB_LIVE. */
 void db_live_step(struct db *db, uint64_t now);
 /* A busy database: steps, and waits for a checkpoint that is about to end (see db_follow.c). */
 void db_poll(struct db *db);
 /* The path leads to another file, or to none: the old one is gone for good. */
 bool db_was_replaced(struct db *db);
-/* The rest that may be copied back under the write lock, in frames. */
-uint32_t db_lock_limit(const struct db *db);
+/* ---- db_drain.c: the write lock, for a log that is never quiet ---- */
+/* Pages that are only in the log: it must not be restarted. */
+bool db_batch_holds_log(const struct db *db);
+/* Before and after each look at a log that is followed. */
+void db_drain_begin(struct db *db, uint64_t now);
+void db_drain_end(struct db *db);
 
 /* ---- db_init.c: where a database stands before it is opened ---- */
 void db_init_begin(struct db *db);
@@ -422,7 +435,9 @@ void db_base_drop(struct db *db);
 /* Lets the SQL child act on a closed database, then opens it again. */
 void db_sql_closed(struct db *db, enum hf_sql_action action);
 /* Passive checkpoint while following. */
-void db_sql_checkpoint(struct db *db, bool under_write_lock);
+void db_sql_checkpoint(struct db *db);
+/* The same under the write lock, and lets go of the log: for applications that never checkpoint. */
+void db_sql_drain(struct db *db);
 /* Tries to close it properly and go cold. */
 void db_sql_cool_down(struct db *db);
 
@@ -483,8 +498,8 @@ bool db_spool_is_full(const struct db *db);
 void db_spool_chain(const struct db *db, uint64_t position, struct hf_ltx_list *out);
 
 /* ---- engine_stores.c: stores and the threads that serve them ---- */
-HF_MUST enum hf_code engine_get_store(struct engine *e, const char *url, struct hf_store **out,
-                                      struct hf_err *err);
+HF_MUST enum hf_code engine_get_store(struct engine *e, const struct hf_config_replica *conf,
+                                      struct hf_store **out, struct hf_err *err);
 /* By service: kind of store and host or bucket; of directories by their place in the list. */
 HF_MUST enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *conf,
                                       size_t index, struct lane_group **out, struct hf_err *err);
@@ -499,6 +514,10 @@ struct db *engine_add_db(struct engine *e, const struct hf_config_db *conf, stru
 struct db_dir *engine_get_dir(struct engine *e, const char *path);
 /* Sets the watch if it is not set; logs when it can't be. */
 void engine_set_watch(struct engine *e, struct db_dir *dir);
+/* Those of a directory entry that is recursive and watched, too. */
+void engine_watch_below(struct engine *e, const struct hf_config_db *entry);
+/* Forgets sub-directories that are gone and held no database. */
+void engine_drop_gone_dirs(struct engine *e);
 /* After databases were added. */
 void engine_rehash(struct engine *e);
 

@@ -261,7 +261,7 @@ static void start_small(struct db *db, uint32_t pages)
         db_fail(db, "cannot take an image", &err);
         return;
     }
-    db->e->pending_bytes += hf_capture_pending_bytes(db->cap);
+    db_count(db);
     db->is_image = true;
     db->last_new_ms = hf_clock_mono_ms();
     if (hf_capture_batch(db->cap)->commit == 0)
@@ -463,12 +463,11 @@ static void finish_done(struct db *db, enum hf_code rc, struct hf_err *err)
 static void take_run(struct db *db)
 {
     struct hf_err err = HF_ERR_INIT;
-    size_t before = hf_capture_pending_bytes(db->cap);
     if (hf_capture_take(db->cap, &db->run, &err) != HF_OK) {
         db_break(db, err.text);
         return;
     }
-    db->e->pending_bytes -= before - hf_capture_pending_bytes(db->cap);
+    db_count(db);
     db->next_pos.commit = db->run.commit;
     db->next_pos.pos = db->run.to;
     db->run_has_refs = hf_pageset_has_refs(db->run.pages);

@@ -64,7 +64,7 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
     d->db = db;
     d->conf = &db->conf->replicas[i];
     set_form(d);
-    HF_TRY(engine_get_store(db->e, d->conf->url, &store, err));
+    HF_TRY(engine_get_store(db->e, d->conf, &store, err));
     HF_TRY(hf_replica_new(store, "", &d->replica, err));
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
     if (i == 0 || interval < db->sync_interval_ms)
@@ -494,6 +494,9 @@ static void dest_step(struct dest *d, uint64_t now)
 {
     if (d->ship.is_busy)
         return;
+    uint64_t soon = now + (uint64_t)d->db->e->cfg->shutdown_sync_interval_ms;
+    if (d->db->e->is_urgent && d->retry_at > soon)
+        d->retry_at = soon; /* a last sync: it may be back */
     if (now < d->retry_at) {
         db_wake_at(d->db, d->retry_at);
         return;

@@ -22,40 +22,36 @@ static void plan_relook(struct db *db, uint64_t now, bool is_needed)
         db_wake_at(db, now + db->relook_ms);
 }
 
+static uint64_t log_bytes(const struct db *db, uint32_t frames)
+{
+    return (uint64_t)frames * hf_live_page_size(hf_capture_live(db->cap));
+}
+
+/* Frames were not copied back for long after the last commit. */
 static bool wants_checkpoint(const struct db *db, uint64_t now)
 {
-    uint32_t behind = db->log_frames - db->backfill;
-    uint64_t since = now - db->last_ckpt_ms;
-    if (behind == 0 || db_lane_busy(db, LANE_SQL) || db->holds_write)
-        return false;
-    if (behind > DB_BEHIND_FRAMES)
-        return since >= DB_CKPT_GAP_MS && now - db->behind_since_ms >= DB_BEHIND_MS &&
-               !hf_live_is_checkpointing(hf_capture_live(db->cap));
-    return now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS && since >= DB_IDLE_CHECKPOINT_MS;
+    return db->log_frames > db->backfill && now - db->last_new_ms >= DB_IDLE_CHECKPOINT_MS &&
+           now - db->last_ckpt_ms >= DB_IDLE_CHECKPOINT_MS;
 }
 
-uint32_t db_lock_limit(const struct db *db)
+/* The application does not checkpoint its long log. */
+static bool wants_drain(const struct db *db, uint64_t now)
 {
-    uint32_t share = db->log_frames / 8;
-    return share < DB_WRITE_LOCK_FRAMES ? DB_WRITE_LOCK_FRAMES : share;
-}
-
-/* A writer that never checkpoints and never pauses: passive checkpoints leave a rest that is never
- * empty; it is copied back under the write lock when it is short. */
-static bool wants_write_lock(const struct db *db, uint64_t now)
-{
-    return hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && !db_lane_busy(db, LANE_SQL) &&
-           !db->holds_write && db->log_frames > DB_LONG_LOG_FRAMES &&
-           db->log_frames > db->backfill && db->log_frames - db->backfill <= db_lock_limit(db) &&
-           now - db->write_since_ms >= db->write_gap_ms;
+    bool does_itself = now - db->app_ckpt_ms < DB_OWN_CKPT_MS;
+    uint64_t wait = does_itself ? DB_BEHIND_LONG_MS : db->last_ckpt_ms == 0 ? DB_BEHIND_MS : 0;
+    return log_bytes(db, db->log_frames - db->backfill) >= DB_LONG_LOG_BYTES &&
+           now - db->behind_since_ms >= wait && now - db->last_ckpt_ms >= DB_CKPT_GAP_MS &&
+           !hf_live_is_checkpointing(hf_capture_live(db->cap));
 }
 
 static void look_after_log(struct db *db, uint64_t now)
 {
-    if (wants_checkpoint(db, now))
-        db_sql_checkpoint(db, false);
-    else if (wants_write_lock(db, now))
-        db_sql_checkpoint(db, true);
+    if (db_lane_busy(db, LANE_SQL) || db->holds_write)
+        return;
+    if (wants_drain(db, now))
+        db_sql_drain(db);
+    else if (wants_checkpoint(db, now))
+        db_sql_checkpoint(db);
 }
 
 static void look_quiet(struct db *db, uint64_t now)
@@ -90,20 +86,26 @@ static bool gave_up(struct db *db, bool is_full, uint64_t now)
 static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
 {
     db->torn_since_ms = 0;
-    if (look->log_frames - look->backfill <= DB_BEHIND_FRAMES || look->backfill != db->backfill)
+    if (log_bytes(db, look->log_frames - look->backfill) < DB_LONG_LOG_BYTES ||
+        look->backfill != db->backfill)
         db->behind_since_ms = now; /* the application checkpoints itself */
     db->log_frames = look->log_frames;
     db->backfill = look->backfill;
+    bool is_running = hf_live_is_checkpointing(hf_capture_live(db->cap));
+    if (is_running && !db_lane_busy(db, LANE_SQL))
+        db->app_ckpt_ms = now;
     /* the end of a running checkpoint must not be missed; but one that died leaves its traces */
-    bool is_ending = look->is_waiting_drain && now - db->last_event_ms < DB_CKPT_EVENT_MS &&
-                     hf_live_is_checkpointing(hf_capture_live(db->cap));
-    bool is_recent = now - db->last_new_ms <= (db->is_hot ? DB_HOT_MS : DB_WARM_MS);
+    bool is_ending =
+        is_running && look->is_waiting_drain && now - db->last_event_ms < DB_CKPT_EVENT_MS;
+    /* one commit is an event; a second one so soon is a load that events would follow too late */
+    bool is_warm = look->has_new && now - db->last_new_ms <= DB_WARM_MS;
+    bool is_recent = is_warm || (db->is_hot && now - db->last_new_ms <= DB_HOT_MS);
     if (look->has_new) {
         db->last_new_ms = now;
         db->hold_until_ms = 0;
         db->cold_after_ms = db_cold_after(db);
     }
-    db_set_hot(db, is_ending || is_recent);
+    db_set_hot(db, is_ending || is_recent || db->holds_write);
     if (look->log_frames == look->backfill && hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING)
         db_wake_at(db, now + DB_EMPTY_MS + 1);
     bool is_behind = look->is_waiting_drain && (look->log_frames >= 900 || look->backfill > 0);
@@ -131,28 +133,36 @@ static void look_failed(struct db *db, const struct hf_look *look, enum hf_code 
     db_wake_at(db, now + 1);
 }
 
-static bool batch_holds_log(const struct db *db)
+static uint64_t room(uint64_t limit, uint64_t used, uint64_t max)
 {
-    return (db->batch.pages != NULL && db->batch_has_refs) ||
-           (db->run.pages != NULL && db->run_has_refs);
+    uint64_t left = used < limit ? limit - used : 0;
+    return left < max ? left : max;
 }
 
-/* While an upload runs, what is captured beside it is limited: the log holds the rest. */
-static bool must_hold(const struct db *db, size_t pending)
+/* Memory and spill space are shared by all databases: what others hold is not to be had. */
+static void set_room(struct db *db)
 {
-    if (db->batch.pages == NULL && db->run.pages == NULL)
-        return false;
-    return pending >= DB_HOLD_BYTES ||
-           db->batch_bytes + pending + hf_capture_ahead_bytes(db->cap) > DB_MEMORY_BYTES;
+    const struct engine *e = db->e;
+    size_t own = hf_capture_pending_bytes(db->cap);
+    uint64_t own_spilled = hf_capture_spilled_bytes(db->cap);
+    db_count(db);
+    uint64_t memory = room(HF_LIMIT_PENDING_ALL, e->pending_bytes - own, HF_LIMIT_BATCH_BYTES);
+    uint64_t spill = room(HF_LIMIT_SPILL_ALL, e->spilled_bytes - own_spilled, HF_LIMIT_SPILL_BYTES);
+    if (memory < DB_ROOM_MIN_BYTES)
+        memory = DB_ROOM_MIN_BYTES;
+    hf_capture_set_room(db->cap, db->meta, (size_t)memory, spill);
 }
 
 /* A checkpoint of ours runs only while a slot is held: SQLite before 3.51.3 can lose pages when the
  * log is reset under a checkpoint that is beginning. */
 static enum hf_drain may_let_go(struct db *db, uint64_t now)
 {
-    bool is_ours = db_lane_busy(db, LANE_SQL) && db->sql_action == HF_SQL_CHECKPOINT;
-    if (batch_holds_log(db) || is_ours)
+    bool is_ours = db_lane_busy(db, LANE_SQL) &&
+                   (db->sql_action == HF_SQL_CHECKPOINT || db->sql_action == HF_SQL_DRAIN);
+    if (db_batch_holds_log(db) || is_ours)
         return HF_DRAIN_NO;
+    if (db->holds_write || db->is_drained_by_child) /* nobody can append */
+        return HF_DRAIN_USED;
     if (now - db->last_event_ms < DB_APPEND_MS && hf_capture_is_appended(db->cap)) {
         db->hold_until_ms = now + DB_EMPTY_MS;
         return HF_DRAIN_LEAVE;
@@ -162,21 +172,18 @@ static enum hf_drain may_let_go(struct db *db, uint64_t now)
     return now - db->last_event_ms < DB_EMPTY_MS ? HF_DRAIN_USED : HF_DRAIN_ANY;
 }
 
-/* One look; false if the database is no longer being followed. */
-bool db_look(struct db *db, uint64_t now)
+static bool look(struct db *db, uint64_t now)
 {
     struct hf_look l;
     struct hf_err err = HF_ERR_INIT;
     enum hf_drain drain = may_let_go(db, now);
-    size_t before = hf_capture_pending_bytes(db->cap);
-    if (must_hold(db, before))
-        return !gave_up(db, true, now);
+    set_room(db);
     enum hf_code rc = hf_capture_look(db->cap, drain, &l, &err);
     if (rc != HF_OK) {
         look_failed(db, &l, rc, &err, now);
         return db->cap != NULL;
     }
-    db->e->pending_bytes += hf_capture_pending_bytes(db->cap) - before;
+    db_count(db);
     if (l.wants_recovery) {
         db_let_go(db);
         db_sql_closed(db, HF_SQL_TOUCH);
@@ -184,6 +191,16 @@ bool db_look(struct db *db, uint64_t now)
     }
     after_look(db, &l, now);
     return !gave_up(db, l.is_full, now);
+}
+
+/* The write lock is taken before the look, which may take longer than a checkpoint. */
+bool db_follow(struct db *db, uint64_t now)
+{
+    db_drain_begin(db, now);
+    if (!look(db, now))
+        return false;
+    db_drain_end(db);
+    return true;
 }
 
 /* The path leads to another file, or to none: the old one is gone for good. */
@@ -200,12 +217,8 @@ bool db_was_replaced(struct db *db)
 
 void db_live_step(struct db *db, uint64_t now)
 {
-    if (!db_look(db, now))
+    if (!db_follow(db, now))
         return;
-    if (db->holds_write && now - db->write_since_ms > DB_WRITE_HOLD_MS) {
-        hf_live_drop_write(hf_capture_live(db->cap));
-        db->holds_write = false;
-    }
     db_ship_if_due(db);
     if (db->cap == NULL || db->state != DB_LIVE)
         return;
@@ -249,7 +262,7 @@ void db_poll(struct db *db)
 {
     uint64_t now = hf_clock_mono_ms();
     db_step(db);
-    if (!is_following(db) || db->holds_write || batch_holds_log(db)) {
+    if (!is_following(db) || db_batch_holds_log(db)) {
         db->is_awaiting = false;
         return;
     }

@@ -24,8 +24,9 @@ void db_drop_batch(struct db *db)
     if (db->batch.pages == NULL)
         return;
     hf_batch_deinit(&db->batch);
-    db->e->pending_bytes -= db->batch_bytes;
     db->batch_bytes = 0;
+    db->batch_spilled = 0;
+    db_count(db);
     db->batch_has_refs = false;
 }
 
@@ -179,14 +180,14 @@ uint64_t db_ship_due_at(const struct db *db)
 static void take(struct db *db)
 {
     struct hf_err err = HF_ERR_INIT;
-    size_t before = hf_capture_pending_bytes(db->cap);
     enum hf_code rc = hf_capture_take(db->cap, &db->batch, &err);
     if (rc != HF_OK) {
         db_break(db, err.text);
         return;
     }
     db->batch_bytes = hf_pageset_bytes(db->batch.pages);
-    db->e->pending_bytes += db->batch_bytes - before + hf_capture_pending_bytes(db->cap);
+    db->batch_spilled = hf_pageset_spilled_bytes(db->batch.pages);
+    db_count(db);
     db->batch_has_refs = hf_pageset_has_refs(db->batch.pages);
     db->batch_first_ms = db->batch.first_wall_ms;
     db->next_txid = db_next_txid(db);

@@ -49,66 +49,65 @@ void db_sql_closed(struct db *db, enum hf_sql_action action)
 
 /* ---- while following ---- */
 
-/* The writer went on meanwhile. Every pass is shorter than the one before, until what is left is
- * short enough to go under the write lock. */
-static void follow_up(struct db *db)
+static void nothing_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
-    uint32_t rest = db->log_frames - db->backfill;
-    uint64_t now = hf_clock_mono_ms();
-    bool is_long = hf_capture_state(db->cap) == HF_CAPTURE_FOLLOWING && rest > 0 &&
-                   db->log_frames > DB_BEHIND_FRAMES;
-    if (!is_long || db_lane_busy(db, LANE_SQL)) {
-        db->ckpt_passes = 0;
-        return;
-    }
-    if (rest <= db_lock_limit(db) && now - db->write_since_ms >= db->write_gap_ms) {
-        db->ckpt_passes = 0;
-        db_sql_checkpoint(db, true);
-    } else if (db->ckpt_passes++ < DB_CKPT_PASSES) {
-        db_sql_checkpoint(db, false);
-    }
+    (void)rc;
+    (void)err;
+    db_step(db);
+}
+
+static void tell_failure(const struct db *db, enum hf_code rc, const struct hf_err *err)
+{
+    if (rc != HF_OK && rc != HF_E_BUSY)
+        hf_log(HF_LOG_WARN, "checkpoint failed", HF_F_STR("db", db->path), HF_F_ERR(err), HF_F_END);
 }
 
 static void checkpoint_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
-    if (rc != HF_OK && rc != HF_E_BUSY)
-        hf_log(HF_LOG_WARN, "checkpoint failed", HF_F_STR("db", db->path), HF_F_ERR(err), HF_F_END);
+    tell_failure(db, rc, err);
     db->last_event_ms = hf_clock_mono_ms();
     db->relook_ms = 0;
-    if (db->cap == NULL) {
-        db_step(db);
-        return;
-    }
-    bool was_held = db->holds_write;
-    db_step(db); /* with the write lock still held: nobody can append before we have drained */
-    if (db->cap != NULL && was_held) {
-        bool has_helped = hf_capture_state(db->cap) == HF_CAPTURE_DRAINED;
-        hf_live_drop_write(hf_capture_live(db->cap));
-        db->write_gap_ms = has_helped ? DB_WRITE_GAP_MIN_MS : db->write_gap_ms * 2;
-        if (db->write_gap_ms > DB_WRITE_GAP_MAX_MS)
-            db->write_gap_ms = DB_WRITE_GAP_MAX_MS;
-    }
-    if (was_held) /* else the step may have begun another one, with the lock */
-        db->holds_write = false;
-    if (db->cap != NULL && db->state == DB_LIVE)
-        follow_up(db);
+    db_step(db);
 }
 
-void db_sql_checkpoint(struct db *db, bool under_write_lock)
+/* The child holds the write lock: nobody can append before we have let go of the log. */
+static void drain_done(struct db *db, enum hf_code rc, struct hf_err *err)
 {
     uint64_t now = hf_clock_mono_ms();
-    bool is_idle = db->log_frames <= DB_BEHIND_FRAMES;
-    if (is_idle && now - db->e->last_sql_ms < SQL_GAP_MS)
+    uint64_t took_ms = now - db->last_ckpt_ms;
+    tell_failure(db, rc, err);
+    db->relook_ms = 0;
+    db->last_ckpt_ms = now;
+    db->is_drained_by_child = rc == HF_OK;
+    db_step(db);
+    db->is_drained_by_child = false;
+    bool is_drained = db->cap != NULL && hf_capture_state(db->cap) == HF_CAPTURE_DRAINED;
+    hf_log(HF_LOG_DEBUG, "log drained", HF_F_STR("db", db->path),
+           HF_F_STR("done", is_drained ? "yes" : "no"), HF_F_STR("code", hf_code_word(rc)),
+           HF_F_U64("frames", db->log_frames), HF_F_U64("copied_back", db->backfill),
+           HF_F_U64("took_ms", took_ms), HF_F_END);
+    if (rc != HF_OK || db_lane_busy(db, LANE_SQL))
         return;
-    if (under_write_lock && hf_live_take_write(hf_capture_live(db->cap), NULL) != HF_OK)
+    db->sql_action = HF_SQL_LET_GO;
+    db_submit(db, LANE_SQL, sql_work, nothing_done);
+}
+
+void db_sql_checkpoint(struct db *db)
+{
+    uint64_t now = hf_clock_mono_ms();
+    if (now - db->e->last_sql_ms < SQL_GAP_MS)
         return;
-    db->holds_write = under_write_lock;
-    if (under_write_lock)
-        db->write_since_ms = now;
     db->last_ckpt_ms = now;
     db->e->last_sql_ms = now;
     db->sql_action = HF_SQL_CHECKPOINT;
     db_submit(db, LANE_SQL, sql_work, checkpoint_done);
+}
+
+void db_sql_drain(struct db *db)
+{
+    db->last_ckpt_ms = hf_clock_mono_ms();
+    db->sql_action = HF_SQL_DRAIN;
+    db_submit(db, LANE_SQL, sql_work, drain_done);
 }
 
 /* ---- going cold ---- */
@@ -137,13 +136,6 @@ static void cool_done(struct db *db, enum hf_code rc, struct hf_err *err)
     }
 }
 
-static void nothing_done(struct db *db, enum hf_code rc, struct hf_err *err)
-{
-    (void)rc;
-    (void)err;
-    db_step(db);
-}
-
 /* The child has it open now: we let go, and the child closes as the last one, unless something
  * moved meanwhile. */
 static void hold_done(struct db *db, enum hf_code rc, struct hf_err *err)
@@ -159,9 +151,9 @@ static void hold_done(struct db *db, enum hf_code rc, struct hf_err *err)
         return;
     }
     db->pos.pos = hf_capture_pos(db->cap);
-    db->e->pending_bytes -= hf_capture_pending_bytes(db->cap);
     hf_capture_free(db->cap);
     db->cap = NULL;
+    db_count(db);
     db_set_state(db, DB_SQL);
     db_submit(db, LANE_SQL, sql_work, cool_done);
 }

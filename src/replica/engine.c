@@ -13,8 +13,9 @@
 enum {
     ENGINE_MAGIC = 0x454e4730,
     TICK_MS = 1000,
-    HOT_POLL_US = 500,     /* wal-index headers of busy databases */
-    AWAIT_POLL_US = 60,    /* ... when the log of one is about to become free */
+    HOT_POLL_US = 500,  /* wal-index headers of busy databases */
+    AWAIT_POLL_US = 60, /* ... when the log of one is about to become free */
+    DIR_CHECK_TICKS = 10,
     COLD_CHECK_TICKS = 60, /* a cold database is looked at this seldom without an event */
     SHIP_THREADS = 2,
 };
@@ -43,7 +44,7 @@ static enum hf_code add_all(struct engine *e, struct hf_err *err)
             return err == NULL ? HF_E_INVALID : err->code;
     }
     for (size_t i = 0; i < e->cfg->n_dirs; i++)
-        (void)engine_get_dir(e, e->cfg->dirs[i]->path);
+        engine_watch_below(e, e->cfg->dirs[i]);
     engine_rehash(e);
     return HF_OK;
 }
@@ -116,6 +117,8 @@ static void upkeep_tick(struct engine *e, int64_t now_ms)
 
 static void net_tick(struct engine *e)
 {
+    if (e->tick_count % DIR_CHECK_TICKS == 0)
+        engine_drop_gone_dirs(e);
     for (struct db_dir *d = e->dirs; d != NULL; d = d->next)
         engine_set_watch(e, d);
     for (size_t i = 0; i < e->n_dbs; i++) {

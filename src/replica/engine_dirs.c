@@ -81,6 +81,84 @@ static void adopt_new_file(struct db_dir *dir, const char *name)
     }
 }
 
+/* ---- sub-directories of a recursive entry ---- */
+
+static void found_file(void *arg, const char *path)
+{
+    struct engine *e = arg;
+    HF_AUTO_FREE char *parent = hf_path_dir(path);
+    HF_AUTO_FREE char *name = hf_path_base(path);
+    struct db_dir *dir = engine_get_dir(e, parent);
+    if (find_db(e, dir, name, strlen(name)) == NULL)
+        adopt_new_file(dir, name);
+}
+
+static void found_dir(void *arg, const char *path)
+{
+    struct engine *e = arg;
+    size_t n = e->n_dirs;
+    struct db_dir *dir = engine_get_dir(e, path);
+    if (e->n_dirs > n)
+        dir->is_found = true;
+}
+
+/* Watched first, then looked through: what appears in between is seen twice, not missed. */
+static void adopt_new_dir(struct db_dir *parent, const char *name)
+{
+    struct engine *e = parent->e;
+    HF_AUTO_FREE char *path = hf_path_join(parent->path, name);
+    struct hf_config_visit visit = {found_dir, found_file, e};
+    for (size_t i = 0; i < e->cfg->n_dirs; i++) {
+        const struct hf_config_db *entry = e->cfg->dirs[i];
+        struct hf_err err = HF_ERR_INIT;
+        if (!entry->watch || !entry->recursive)
+            continue;
+        if (hf_config_dir_visit(entry, path, &visit, &err) != HF_OK && err.code != HF_E_NOT_FOUND)
+            hf_log(HF_LOG_WARN, "cannot look through a directory", HF_F_STR("dir", path),
+                   HF_F_ERR(&err), HF_F_END);
+    }
+}
+
+void engine_watch_below(struct engine *e, const struct hf_config_db *entry)
+{
+    struct hf_config_visit visit = {found_dir, NULL, e};
+    struct hf_err err = HF_ERR_INIT;
+    (void)engine_get_dir(e, entry->path);
+    if (!entry->watch || !entry->recursive)
+        return;
+    if (hf_config_dir_visit(entry, entry->path, &visit, &err) != HF_OK)
+        hf_log(HF_LOG_WARN, "cannot look through a directory", HF_F_STR("dir", entry->path),
+               HF_F_ERR(&err), HF_F_END);
+}
+
+static bool is_used(const struct engine *e, const struct db_dir *dir)
+{
+    for (size_t i = 0; i < e->n_dbs; i++) {
+        if (e->dbs[i]->dir == dir)
+            return true;
+    }
+    return false;
+}
+
+void engine_drop_gone_dirs(struct engine *e)
+{
+    struct db_dir **p = &e->dirs;
+    while (*p != NULL) {
+        struct db_dir *d = *p;
+        bool is_gone = d->is_found && d->watch == NULL && !hf_path_exists(d->path);
+        if (!is_gone || is_used(e, d)) {
+            p = &d->next;
+            continue;
+        }
+        *p = d->next;
+        e->n_dirs--;
+        hf_free(d->path);
+        hf_free(d);
+    }
+}
+
+/* ---- events ---- */
+
 static size_t strip_suffix(const char *name, bool *is_main)
 {
     static const char *const suffixes[] = {"-wal", "-journal", "-shm"};
@@ -104,6 +182,15 @@ static void look_at_dir(struct engine *e, const struct db_dir *dir)
     }
 }
 
+static bool is_new_dir(const struct db_dir *dir, const char *name, unsigned events)
+{
+    struct hf_file_stat st;
+    if ((events & HF_WATCH_CREATED) == 0 || dir->e->cfg->n_dirs == 0)
+        return false;
+    HF_AUTO_FREE char *path = hf_path_join(dir->path, name);
+    return hf_path_stat(path, &st, NULL) == HF_OK && st.is_dir;
+}
+
 static void on_watch(void *arg, const char *name, unsigned events)
 {
     struct db_dir *dir = arg;
@@ -123,6 +210,8 @@ static void on_watch(void *arg, const char *name, unsigned events)
     struct db *db = find_db(e, dir, name, len);
     if (db != NULL)
         db_event(db, is_main);
+    else if (is_new_dir(dir, name, events))
+        adopt_new_dir(dir, name);
     else if (is_main && (events & (HF_WATCH_CREATED | HF_WATCH_MODIFIED)) != 0)
         adopt_new_file(dir, name);
 }
@@ -153,6 +242,7 @@ struct db_dir *engine_get_dir(struct engine *e, const char *path)
     d->e = e;
     d->next = e->dirs;
     e->dirs = d;
+    e->n_dirs++;
     engine_set_watch(e, d);
     return d;
 }

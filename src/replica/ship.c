@@ -112,8 +112,13 @@ static enum hf_code encode_items(const struct hf_batch *batch, struct log_reader
                                  struct hf_ltx_encoder *e, struct hf_err *err)
 {
     size_t n = hf_pageset_count(batch->pages);
+    HF_AUTO_FREE uint8_t *page = hf_malloc(batch->page_size);
     for (size_t i = 0; i < n; i++) {
         struct hf_pageset_item it = hf_pageset_item(batch->pages, i);
+        if (it.is_spilled) {
+            HF_TRY(hf_pageset_read_spilled(batch->pages, i, page, err));
+            it.data = page;
+        }
         if (it.data == NULL)
             HF_TRY(log_read(log, &it, &it.data, err));
         HF_TRY(hf_ltx_encoder_page(e, it.pgno, it.data, err));

@@ -23,6 +23,9 @@ struct hf_capture {
     uint32_t min_commit; /* smallest size since the last take: pages above it may be missing */
     struct hf_batch batch;
     uint8_t *buf; /* frames being read; allocated while reading only */
+    const char *spill_dir;
+    size_t memory_bytes; /* of the batch */
+    uint64_t spill_bytes;
 };
 
 void hf_batch_deinit(struct hf_batch *b)
@@ -49,6 +52,7 @@ static void start_batch(struct hf_capture *c)
         .from = c->pos,
         .to = c->pos,
     };
+    hf_pageset_set_spill_dir(c->batch.pages, c->spill_dir);
     c->min_commit = c->commit;
 }
 
@@ -80,14 +84,23 @@ static enum hf_code read_wal_header(struct hf_capture *c, const struct hf_walind
     return HF_OK;
 }
 
+/* In memory, else in the spill file, else as a reference into the log. */
+static void keep_page(struct hf_capture *c, uint32_t pgno, const uint8_t *page)
+{
+    struct hf_pageset *pages = c->batch.pages;
+    if (hf_pageset_bytes(pages) < c->memory_bytes) {
+        hf_pageset_put(pages, pgno, c->pos.frame, page);
+        return;
+    }
+    bool has_room = hf_pageset_spilled_bytes(pages) < c->spill_bytes || hf_pageset_has(pages, pgno);
+    if (!has_room || hf_pageset_put_spilled(pages, pgno, page, NULL) != HF_OK)
+        hf_pageset_put_ref(pages, pgno, c->pos.frame);
+}
+
 /* Takes one verified frame into the batch. */
 static void keep_frame(struct hf_capture *c, const struct hf_wal_frame *f, const uint8_t *page)
 {
-    struct hf_pageset *pages = c->batch.pages;
-    if (hf_pageset_bytes(pages) >= HF_LIMIT_BATCH_BYTES && !hf_pageset_has(pages, f->pgno))
-        hf_pageset_put_ref(pages, f->pgno, c->pos.frame);
-    else
-        hf_pageset_put(pages, f->pgno, c->pos.frame, page);
+    keep_page(c, f->pgno, page);
     if (f->commit == 0)
         return;
     c->commit = f->commit;
@@ -171,6 +184,7 @@ static struct hf_capture *new_capture(struct hf_live *live)
     c->live = live;
     c->page_size = hf_live_page_size(live);
     c->state = HF_CAPTURE_FOLLOWING;
+    c->memory_bytes = HF_LIMIT_BATCH_BYTES;
     return c;
 }
 
@@ -380,7 +394,9 @@ static bool is_same(const struct hf_capture *c, const struct hf_walindex *h)
 
 static bool is_batch_full(const struct hf_capture *c)
 {
-    return hf_pageset_bytes(c->batch.pages) >= HF_LIMIT_BATCH_BYTES;
+    return hf_pageset_bytes(c->batch.pages) >= c->memory_bytes &&
+           (hf_pageset_has_refs(c->batch.pages) ||
+            hf_pageset_spilled_bytes(c->batch.pages) >= c->spill_bytes);
 }
 
 /* The index moved: captures what is new. h and backfill are read anew when the state changes. */
@@ -548,6 +564,21 @@ uint64_t hf_capture_ahead_bytes(const struct hf_capture *c)
 size_t hf_capture_pending_bytes(const struct hf_capture *c)
 {
     return hf_pageset_bytes(c->batch.pages);
+}
+
+uint64_t hf_capture_spilled_bytes(const struct hf_capture *c)
+{
+    return hf_pageset_spilled_bytes(c->batch.pages);
+}
+
+void hf_capture_set_room(struct hf_capture *c, const char *spill_dir, size_t memory_bytes,
+                         uint64_t spill_bytes)
+{
+    hf_assert_magic(c, CAPTURE_MAGIC);
+    c->spill_dir = spill_dir;
+    c->memory_bytes = memory_bytes;
+    c->spill_bytes = spill_dir == NULL ? 0 : spill_bytes;
+    hf_pageset_set_spill_dir(c->batch.pages, spill_dir);
 }
 
 uint32_t hf_capture_commit(const struct hf_capture *c)

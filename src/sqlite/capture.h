@@ -17,10 +17,10 @@
  * Draining is eager, because while the log can't be restarted every commit past the application's
  * autocheckpoint threshold runs a checkpoint with fsync.
  *
- * One hf_capture belongs to one thread (the engine's capture thread). A look copies at most
- * HF_LIMIT_BATCH_BYTES of pages; beyond that pages of one transaction are kept as references into
- * the log, and the log is held until they are shipped. Design: ARCHITECTURE.md, "Capture"; the
- * format: sqlite/wal.h.
+ * One hf_capture belongs to one thread (the engine's capture thread). Pages are kept in memory up
+ * to HF_LIMIT_BATCH_BYTES (less if told so), then in a spill file up to HF_LIMIT_SPILL_BYTES;
+ * beyond that pages of one transaction are kept as references into the log, and the log is held
+ * until they are shipped. Design: ARCHITECTURE.md, "Capture"; the format: sqlite/wal.h.
  */
 #ifndef HF_SQLITE_CAPTURE_H
 #define HF_SQLITE_CAPTURE_H
@@ -94,6 +94,11 @@ HF_MUST enum hf_code hf_capture_new_base(struct hf_live *take_live, struct hf_ca
                                          uint32_t *pages, struct hf_err *err);
 void hf_capture_free(struct hf_capture *c);
 
+/* Where and how much may be kept: bytes of page images in memory, and in a spill file in spill_dir
+ * (NULL: none; borrowed, for this and every batch that was taken). Holds from the next look on. */
+void hf_capture_set_room(struct hf_capture *c, const char *spill_dir, size_t memory_bytes,
+                         uint64_t spill_bytes);
+
 /* Reads what is new and moves between following and drained. HF_E_BUSY: locks or the index are
  * being changed: look again in a moment. HF_E_CONFLICT: continuity was lost (a bug or somebody
  * broke the locks): free it and make a new base. drain: see there.
@@ -118,8 +123,9 @@ bool hf_capture_is_appended(const struct hf_capture *c);
 /* Bytes of frames that are committed and not captured yet; 0 also while the index is being changed.
  */
 uint64_t hf_capture_ahead_bytes(const struct hf_capture *c);
-/* Bytes of page images waiting to be taken. */
+/* Bytes of page images waiting to be taken: in memory, in the spill file. */
 size_t hf_capture_pending_bytes(const struct hf_capture *c);
+uint64_t hf_capture_spilled_bytes(const struct hf_capture *c);
 uint32_t hf_capture_commit(const struct hf_capture *c);
 struct hf_wal_pos hf_capture_pos(const struct hf_capture *c);
 

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "os/file.h"
 #include "sqlite/capture.h"
+#include "sqlite/sqlproc.h"
 #include "sqlite/testdb.h"
 
 struct rig {
@@ -88,7 +89,9 @@ static void apply_batch(struct rig *r, struct hf_batch *b)
     uint8_t *page = hf_malloc(b->page_size);
     for (size_t i = 0; i < hf_pageset_count(b->pages); i++) {
         struct hf_pageset_item it = hf_pageset_item(b->pages, i);
-        if (it.data == NULL)
+        if (it.is_spilled)
+            assert_int_equal(hf_pageset_read_spilled(b->pages, i, page, NULL), HF_OK);
+        else if (it.data == NULL)
             assert_int_equal(hf_live_read_wal(hf_capture_live(r->c), page, b->page_size,
                                               hf_wal_frame_offset(b->page_size, it.frame) + 24,
                                               NULL),
@@ -379,6 +382,66 @@ static void test_huge_transaction(void **state)
     rig_close(&r);
 }
 
+/* With room in a spill file the log is let go of although nothing was shipped. */
+static void test_huge_transaction_is_spilled(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, SETUP);
+    take_base(&r);
+    hf_capture_set_room(r.c, r.dir, 4 << 20, 1 << 30);
+    assert_int_equal(hf_testdb_exec(&r.w,
+                                    "with recursive c(x) as (select 1 union all select x+1 from c "
+                                    "where x < 20000) insert into t(b) select randomblob(1000) "
+                                    "from c"),
+                     0);
+    assert_false(look(&r).is_full);
+    assert_true(hf_capture_pending_bytes(r.c) < 5u << 20);
+    assert_true(hf_capture_spilled_bytes(r.c) > 10u << 20);
+    assert_int_equal(hf_testdb_exec(&r.w, "pragma wal_checkpoint(passive)"), 0);
+    look(&r);
+    assert_int_equal(hf_capture_state(r.c), HF_CAPTURE_DRAINED);
+    assert_int_equal(hf_testdb_exec(&r.w, "update t set b = zeroblob(900) where a %% 7 = 0"), 0);
+    look_and_take(&r);
+    hf_test_image_check(&r.im, r.path, "spilled transaction");
+    rig_close(&r);
+}
+
+/* A writer that never checkpoints: the child copies everything back and keeps others from appending
+ * until we have let go of the log. */
+static void test_drained_by_child(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct hf_sql_result res;
+    rig_open(&r, "pragma wal_autocheckpoint=0;" SETUP);
+    struct hf_sqlproc *proc = hf_sqlproc_new(NULL);
+    take_base(&r);
+    assert_int_equal(hf_testdb_exec(&r.w, "insert into t(b) values(zeroblob(30000))"), 0);
+    look(&r);
+    assert_int_equal(hf_capture_state(r.c), HF_CAPTURE_FOLLOWING);
+    assert_int_equal(hf_sqlproc_run(proc, HF_SQL_DRAIN, r.path, 100, &res, NULL), HF_OK);
+    assert_int_equal(res.log_frames, res.ckpt_frames);
+    assert_int_equal(hf_testdb_exec(&r.w, "insert into u values(2)"), 5); /* SQLITE_BUSY */
+    look(&r);
+    assert_int_equal(hf_capture_state(r.c), HF_CAPTURE_DRAINED);
+    assert_int_equal(hf_sqlproc_run(proc, HF_SQL_LET_GO, r.path, 100, NULL, NULL), HF_OK);
+    assert_int_equal(hf_testdb_exec(&r.w, "insert into u values(3)"), 0);
+    look_and_take(&r);
+    hf_test_image_check(&r.im, r.path, "after the restart");
+    /* nobody says let go: the lock is given back all the same */
+    assert_int_equal(hf_testdb_exec(&r.w, "insert into u values(4)"), 0);
+    assert_int_equal(hf_sqlproc_run(proc, HF_SQL_DRAIN, r.path, 100, NULL, NULL), HF_OK);
+    int rc = 5;
+    for (int i = 0; i < 1000 && rc == 5; i++) {
+        rc = hf_testdb_exec(&r.w, "insert into u values(5)");
+        hf_clock_sleep_us(10000);
+    }
+    assert_int_equal(rc, 0);
+    hf_sqlproc_free(proc);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +452,8 @@ int main(void)
         cmocka_unit_test(test_continue_or_refuse),
         cmocka_unit_test(test_continue_empty_log),
         cmocka_unit_test(test_huge_transaction),
+        cmocka_unit_test(test_huge_transaction_is_spilled),
+        cmocka_unit_test(test_drained_by_child),
         cmocka_unit_test(test_random_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

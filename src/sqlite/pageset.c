@@ -5,14 +5,17 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "ltx/crc64.h"
+#include "os/file.h"
 
 enum { FREE = 0, INITIAL_CAP = 64 };
 #define NO_DATA 0xffffffffu
+#define SPILLED 0x80000000u
 
 struct entry {
-    uint32_t pgno; /* FREE: unused slot of the table */
-    uint32_t frame;
-    uint32_t slot; /* page image, NO_DATA for a reference */
+    uint32_t pgno;  /* FREE: unused slot of the table */
+    uint32_t frame; /* of a spilled page: half of its CRC-64 instead */
+    uint32_t slot;  /* page image; SPILLED | place in the spill file; NO_DATA for a reference */
 };
 
 struct hf_pageset {
@@ -25,6 +28,9 @@ struct hf_pageset {
     uint8_t **chunks;
     size_t n_chunks;
     uint32_t n_slots; /* images handed out */
+    const char *spill_dir;
+    struct hf_file spill; /* opened when needed */
+    uint32_t n_spilled;   /* places handed out */
     bool is_sorted;
 };
 
@@ -32,8 +38,14 @@ struct hf_pageset *hf_pageset_new(uint32_t page_size)
 {
     struct hf_pageset *s = hf_calloc(1, sizeof(*s));
     s->page_size = page_size;
+    s->spill = (struct hf_file)HF_FILE_CLOSED;
     s->per_chunk = page_size >= HF_PAGESET_CHUNK ? 1 : HF_PAGESET_CHUNK / page_size;
     return s;
+}
+
+void hf_pageset_set_spill_dir(struct hf_pageset *s, const char *dir)
+{
+    s->spill_dir = dir;
 }
 
 void hf_pageset_free(struct hf_pageset *s)
@@ -42,6 +54,7 @@ void hf_pageset_free(struct hf_pageset *s)
         return;
     for (size_t i = 0; i < s->n_chunks; i++)
         hf_free(s->chunks[i]);
+    hf_file_close(&s->spill);
     hf_free(s->chunks);
     hf_free(s->table);
     hf_free(s);
@@ -98,15 +111,69 @@ static struct entry *entry_of(struct hf_pageset *s, uint32_t pgno)
     return e;
 }
 
+static bool is_spilled(const struct entry *e)
+{
+    return e->slot != NO_DATA && (e->slot & SPILLED) != 0;
+}
+
 void hf_pageset_put(struct hf_pageset *s, uint32_t pgno, uint32_t frame, const void *page)
 {
     struct entry *e = entry_of(s, pgno);
-    if (e->slot == NO_DATA) {
-        e->slot = new_image(s);
+    if (e->slot == NO_DATA)
         s->refs--;
-    }
+    if (e->slot == NO_DATA || is_spilled(e))
+        e->slot = new_image(s);
     e->frame = frame;
     memcpy(image(s, e->slot), page, s->page_size);
+}
+
+static enum hf_code open_spill(struct hf_pageset *s, struct hf_err *err)
+{
+    if (s->spill_dir == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "no directory for a spill file");
+    enum hf_code rc = hf_file_open_temp(s->spill_dir, &s->spill, err);
+    if (rc != HF_E_NOT_FOUND)
+        return rc;
+    HF_TRY(hf_path_mkdirs(s->spill_dir, 0700, err));
+    return hf_file_open_temp(s->spill_dir, &s->spill, err);
+}
+
+static uint32_t page_crc(const struct hf_pageset *s, const void *page)
+{
+    return (uint32_t)hf_crc64(0, page, s->page_size);
+}
+
+static const struct entry *find(const struct hf_pageset *s, uint32_t pgno)
+{
+    if (s->cap == 0)
+        return NULL;
+    const struct entry *e = &s->table[slot_of(s, pgno)];
+    return e->pgno == pgno ? e : NULL;
+}
+
+/* A page that was spilled before is written over in its place. */
+enum hf_code hf_pageset_put_spilled(struct hf_pageset *s, uint32_t pgno, const void *page,
+                                    struct hf_err *err)
+{
+    const struct entry *old = find(s, pgno);
+    bool has_place = old != NULL && is_spilled(old);
+    if (old != NULL && old->slot != NO_DATA && !has_place) {
+        hf_pageset_put(s, pgno, old->frame, page);
+        return HF_OK;
+    }
+    if (s->spill.fd < 0)
+        HF_TRY(open_spill(s, err));
+    uint32_t place = has_place ? old->slot & ~SPILLED : s->n_spilled;
+    hf_assert(place < SPILLED - 1);
+    HF_TRY(hf_file_write_at(&s->spill, page, s->page_size, (uint64_t)place * s->page_size, err));
+    struct entry *e = entry_of(s, pgno);
+    if (e->slot == NO_DATA)
+        s->refs--;
+    if (!has_place)
+        s->n_spilled++;
+    e->slot = SPILLED | place;
+    e->frame = page_crc(s, page);
+    return HF_OK;
 }
 
 void hf_pageset_put_ref(struct hf_pageset *s, uint32_t pgno, uint32_t frame)
@@ -172,6 +239,11 @@ size_t hf_pageset_bytes(const struct hf_pageset *s)
     return s->n_chunks * s->per_chunk * s->page_size;
 }
 
+uint64_t hf_pageset_spilled_bytes(const struct hf_pageset *s)
+{
+    return (uint64_t)s->n_spilled * s->page_size;
+}
+
 bool hf_pageset_has_refs(const struct hf_pageset *s)
 {
     return s->refs > 0;
@@ -201,6 +273,19 @@ struct hf_pageset_item hf_pageset_item(const struct hf_pageset *s, size_t i)
     return (struct hf_pageset_item){
         .pgno = e->pgno,
         .frame = e->frame,
-        .data = e->slot == NO_DATA ? NULL : image(s, e->slot),
+        .is_spilled = is_spilled(e),
+        .data = (e->slot & SPILLED) != 0 ? NULL : image(s, e->slot),
     };
+}
+
+enum hf_code hf_pageset_read_spilled(struct hf_pageset *s, size_t i, void *page, struct hf_err *err)
+{
+    hf_assert(s->is_sorted && i < s->len && is_spilled(&s->table[i]));
+    const struct entry *e = &s->table[i];
+    uint64_t at = (uint64_t)(e->slot & ~SPILLED) * s->page_size;
+    HF_TRY(hf_file_read_at(&s->spill, page, s->page_size, at, err));
+    if (page_crc(s, page) != e->frame)
+        return hf_err_set(err, HF_E_CORRUPT, "page %u came back damaged from the spill file in %s",
+                          e->pgno, s->spill_dir);
+    return HF_OK;
 }

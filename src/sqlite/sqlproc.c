@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "sqlite/wal.h"
 
 enum { ANSWER_EXTRA_MS = 60000 };
 
@@ -99,15 +101,82 @@ static void checkpoint(sqlite3 *db, struct answer *a)
     a->result.ckpt_frames = cols[2];
 }
 
-static void serve_one(const struct request *q, struct answer *a, sqlite3 **held)
+/* What the child keeps open between two requests. */
+struct kept {
+    sqlite3 *db;
+    int shm; /* holds the WRITE lock of db's log; -1: none */
+};
+
+/* The descriptor goes after the connection: closing it drops all of this process's locks on the
+ * file.
+ */
+static void let_go(struct kept *k)
+{
+    struct flock l = {.l_type = F_UNLCK,
+                      .l_whence = SEEK_SET,
+                      .l_start = HF_WAL_LOCKS_AT + HF_WAL_LOCK_WRITE,
+                      .l_len = 1};
+    if (k->shm >= 0)
+        (void)fcntl(k->shm, F_SETLK, &l);
+    sqlite3_close(k->db);
+    k->db = NULL;
+    if (k->shm >= 0)
+        close(k->shm);
+    k->shm = -1;
+}
+
+static void on_alarm(int sig)
+{
+    (void)sig; /* ends the wait below */
+}
+
+/* SQLite only tries its locks, and one that is free for some microseconds between two transactions
+ * is seldom met by trying; the system's queue for the same byte is. */
+static bool wait_for_lock(int fd)
+{
+    struct sigaction sa = {.sa_handler = on_alarm};
+    struct itimerval wait = {{0, 20000}, {0, HF_SQL_LOCK_WAIT_MS * 1000}};
+    struct itimerval off = {{0, 0}, {0, 0}};
+    struct flock l = {.l_type = F_WRLCK,
+                      .l_whence = SEEK_SET,
+                      .l_start = HF_WAL_LOCKS_AT + HF_WAL_LOCK_WRITE,
+                      .l_len = 1};
+    sigaction(SIGALRM, &sa, NULL); /* no SA_RESTART */
+    setitimer(ITIMER_REAL, &wait, NULL);
+    int rc = fcntl(fd, F_SETLKW, &l);
+    setitimer(ITIMER_REAL, &off, NULL);
+    return rc == 0;
+}
+
+/* The caller lets go of what is kept; db is NULL when it is kept. */
+static void drain(sqlite3 **db, const char *path, struct answer *a, struct kept *k)
+{
+    char shm[HF_LIMIT_PATH + 8];
+    checkpoint(*db, a);
+    if (a->code != HF_OK)
+        return;
+    snprintf(shm, sizeof(shm), "%s-shm", path);
+    k->shm = open(shm, O_RDWR | O_CLOEXEC);
+    k->db = *db;
+    *db = NULL;
+    if (k->shm < 0 || !wait_for_lock(k->shm)) {
+        a->code = HF_E_BUSY;
+        snprintf(a->text, sizeof(a->text), "wait for the write lock: %s", strerror(errno));
+        let_go(k);
+        return;
+    }
+    checkpoint(k->db, a);
+    if (a->code != HF_OK)
+        let_go(k);
+}
+
+static void serve_one(const struct request *q, struct answer *a, struct kept *k)
 {
     sqlite3 *db = NULL;
     memset(a, 0, sizeof(*a));
     a->result = (struct hf_sql_result){-1, -1};
-    if (q->action == HF_SQL_HOLD || q->action == HF_SQL_LET_GO) {
-        sqlite3_close(*held);
-        *held = NULL;
-    }
+    if (q->action == HF_SQL_HOLD || q->action == HF_SQL_LET_GO || k->shm >= 0)
+        let_go(k);
     if (q->action == HF_SQL_LET_GO)
         return;
     int rc = sqlite3_open_v2(q->path, &db, SQLITE_OPEN_READWRITE, NULL);
@@ -127,11 +196,22 @@ static void serve_one(const struct request *q, struct answer *a, sqlite3 **held)
         convert(db, a);
     else if (q->action == HF_SQL_CHECKPOINT)
         checkpoint(db, a);
-    else if (q->action == HF_SQL_HOLD) {
-        *held = db;
-        return;
+    else if (q->action == HF_SQL_DRAIN) {
+        let_go(k);
+        drain(&db, q->path, a, k);
+    } else if (q->action == HF_SQL_HOLD) {
+        k->db = db;
+        db = NULL;
     }
     sqlite3_close(db);
+}
+
+/* A lock that nobody asks to be let go of is not kept: its caller may have died. */
+static void keep_lock(int fd, struct kept *k)
+{
+    struct pollfd pf = {.fd = fd, .events = POLLIN};
+    if (k->shm >= 0 && poll(&pf, 1, HF_SQL_LOCK_KEEP_MS) == 0)
+        let_go(k);
 }
 
 /* The whole struct, or false at end of file. */
@@ -154,17 +234,18 @@ int hf_sqlproc_serve(int fd)
 {
     static struct request q;
     static struct answer a;
-    sqlite3 *held = NULL;
+    struct kept kept = {.shm = -1};
     signal(SIGINT, SIG_IGN); /* a terminal's ^C is the parent's to handle */
     signal(SIGTERM, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     while (transfer(fd, &q, sizeof(q), true)) {
         q.path[sizeof(q.path) - 1] = '\0';
-        serve_one(&q, &a, &held);
+        serve_one(&q, &a, &kept);
         if (!transfer(fd, &a, sizeof(a), false))
             break;
+        keep_lock(fd, &kept);
     }
-    sqlite3_close(held);
+    let_go(&kept);
     return 0;
 }
 

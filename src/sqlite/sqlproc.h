@@ -19,7 +19,11 @@
 #include "base/err.h"
 
 #define HF_SQLPROC_ARG "__sql"
-enum { HF_SQLPROC_FD = 3 }; /* where that child finds its socket */
+enum {
+    HF_SQLPROC_FD = 3, /* where that child finds its socket */
+    HF_SQL_LOCK_WAIT_MS = 500,
+    HF_SQL_LOCK_KEEP_MS = 250,
+};
 
 enum hf_sql_action {
     /* Opens, reads a row of sqlite_schema, closes: runs recovery if it is due; as the last
@@ -30,6 +34,11 @@ enum hf_sql_action {
     /* PRAGMA wal_checkpoint(PASSIVE) after reading a row. Only while the caller holds a read slot.
      */
     HF_SQL_CHECKPOINT,
+    /* The same twice, the second time under the WRITE lock, which it waits for up to
+     * HF_SQL_LOCK_WAIT_MS (HF_E_BUSY) and keeps until HF_SQL_LET_GO or for HF_SQL_LOCK_KEEP_MS:
+     * then everything is copied back and nobody appends, until the caller has let go of the log.
+     * For writers that never checkpoint; they need a busy timeout. */
+    HF_SQL_DRAIN,
     /* As HF_SQL_TOUCH, but stays open until HF_SQL_LET_GO, or another HF_SQL_HOLD, closes it. Asked
      * for while the caller still holds the database: nobody then runs recovery, so a log that is
      * copied back already stays so, and the close leaves the main file as it is. */

@@ -62,6 +62,7 @@ enum {
 
 /* Lock numbers for xShmLock. */
 enum {
+    HF_WAL_LOCKS_AT = 120, /* byte of the -shm that lock 0 is */
     HF_WAL_LOCK_WRITE = 0,
     HF_WAL_LOCK_CKPT = 1,
     HF_WAL_LOCK_RECOVER = 2,

@@ -6,9 +6,54 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "store/backend.h"
 #include "store/stats.h"
 #include "store/url.h"
+
+/* Types of Litestream's that are not built in, and what to use instead. */
+static const struct {
+    enum hf_replica_type type;
+    const char *instead;
+} alternatives[] = {
+    {HF_REPLICA_GS, "Google Cloud Storage speaks S3: type s3 with endpoint "
+                    "https://storage.googleapis.com and an HMAC key"},
+    {HF_REPLICA_OSS, "Alibaba's OSS speaks S3: type s3 with endpoint "
+                     "https://s3.oss-REGION.aliyuncs.com"},
+    {HF_REPLICA_NATS, "use s3, abs, sftp or file"},
+    {HF_REPLICA_WEBDAV, "use sftp to the same server, or mount it and use file"},
+};
+
+static enum hf_code refuse_type(enum hf_replica_type type, struct hf_err *err)
+{
+    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported",
+               hf_replica_type_word(type));
+    for (size_t i = 0; i < HF_ARRAY_LEN(alternatives); i++) {
+        if (alternatives[i].type == type)
+            hf_err_hint(err, "%s", alternatives[i].instead);
+    }
+    return HF_E_UNSUPPORTED;
+}
+
+enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct hf_store **out,
+                                   struct hf_err *err)
+{
+    switch (conf->type) {
+    case HF_REPLICA_FILE:
+        return hf_store_file_open(conf->path, out, err);
+    case HF_REPLICA_ABS:
+        return hf_store_azure_open(conf, out, err);
+    case HF_REPLICA_SFTP:
+        return hf_store_sftp_open(conf, out, err);
+    case HF_REPLICA_S3:
+    case HF_REPLICA_GS:
+    case HF_REPLICA_NATS:
+    case HF_REPLICA_WEBDAV:
+    case HF_REPLICA_OSS:
+        break;
+    }
+    return refuse_type(conf->type, err);
+}
 
 enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
 {
@@ -18,8 +63,11 @@ enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err
     if (strcmp(u.type, "file") == 0) {
         rc = hf_store_file_open(u.path, out, err);
     } else {
-        rc = hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported", u.type);
-        hf_err_hint(err, "supported: a path or file:///path");
+        struct hf_config *cfg = NULL;
+        rc = hf_config_from_args(NULL, &url, 1, &cfg, err);
+        if (rc == HF_OK)
+            rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
+        hf_config_free(cfg);
     }
     hf_store_url_deinit(&u);
     return rc;
@@ -43,6 +91,12 @@ const char *hf_store_type(const struct hf_store *s)
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     return s->ops->type;
+}
+
+enum hf_store_times hf_store_times(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->times;
 }
 
 char *hf_store_watch_dir(const struct hf_store *s, const char *name)
@@ -210,4 +264,25 @@ enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_
     enum hf_code rc = s->ops->remove(s, names, n, err);
     hf_store_stats_note(s->ops->type, HF_STORE_OP_DELETE, begin_ns, rc);
     return rc;
+}
+
+enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *data, size_t len,
+                             const char *etag, char etag_out[HF_STORE_ETAG], struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    if (s->ops->put_if == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no conditional writes there", s->url);
+    struct hf_store_put_if_args args = {name, data, len, etag, hf_clock_wall_ms()};
+    return s->ops->put_if(s, &args, etag_out, err);
+}
+
+enum hf_code hf_store_get(struct hf_store *s, const char *name, struct hf_buf *out,
+                          char etag_out[HF_STORE_ETAG], struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    if (s->ops->get == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no versions there", s->url);
+    return s->ops->get(s, name, out, etag_out, err);
 }

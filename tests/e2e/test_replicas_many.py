@@ -207,6 +207,36 @@ def test_local_files_are_bounded(holdfast, tmp_path, make_db):
     assert pair.stop() == 0
 
 
+@pytest.mark.parametrize("dead", ["none", "first"])
+def test_a_large_one(holdfast, make_db, tmp_path, dead):
+    """Its first image goes straight to one replica, and from there to the other; then a difference
+    after a break, through the spool."""
+    db = make_db(rows=3000, body=4000)
+    assert os.path.getsize(db) > 8 << 20
+    pair = Pair(holdfast, db, tmp_path)
+    if dead == "first":
+        block(pair.a)
+    pair.start()
+    pair.until_same(pair.b)
+    assert sum(pair.spooled().values()) < 1 << 20
+    if dead == "first":
+        unblock(pair.a)
+    pair.until_same(pair.a)
+    pair.commit(2)
+    pair.p.kill()
+    c = dbtool.connect(db)
+    c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    c.close()
+    dbtool.commit(db, 3)
+    pair.start()
+    pair.commit(2)
+    assert "kind=difference" in pair.p.text()
+    assert pair.stop() == 0
+    for r in (pair.a, pair.b):
+        assert len(full_images(r)) <= 2, full_images(r)  # the image in L0, and as first snapshot
+        replicas.assert_same_pages(db, pair.copy(r), tmp_path)
+
+
 def test_one_is_added_and_one_is_taken_away(pair, tmp_path):
     both = pair.config
     pair.config = pair.write("one.yml", (pair.a,))
