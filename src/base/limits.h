@@ -63,6 +63,7 @@ enum {
                                         minute of 1 MiB/s; then it is caught up from another one */
     HF_LIMIT_FOLD_FILES = 256,       /* spooled files that become one upload */
     HF_LIMIT_FOLD_BYTES = 32 << 20,  /* ... and their bytes: a retry repeats no more than that */
+    HF_LIMIT_UNIXHTTP_ANSWER = 32 << 20, /* status of 10,000 databases is about 6 MiB */
 };
 
 /* Spooled files over all databases: disk that is not the databases' own. */

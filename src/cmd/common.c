@@ -44,6 +44,19 @@ enum hf_code hf_cmd_setup_log(const struct hf_config *cfg, const char *level_fla
     return HF_OK;
 }
 
+enum hf_code hf_cmd_open_replica(const struct hf_config_replica *conf, struct hf_store **store,
+                                 struct hf_replica **replica, struct hf_err *err)
+{
+    struct hf_store *s = NULL;
+    HF_TRY(hf_store_open(conf->url, &s, err));
+    enum hf_code rc = hf_replica_new(s, "", replica, err);
+    if (rc != HF_OK)
+        hf_store_close(s);
+    else
+        *store = s;
+    return rc;
+}
+
 void hf_cmd_print_error(const char *name, const struct hf_err *err)
 {
     fprintf(stderr, "holdfast%s%s: %s\n", name[0] == '\0' ? "" : " ", name, err->text);

@@ -6,6 +6,7 @@
 
 #include "cmd/command.h"
 #include "config/config.h"
+#include "replica/replica.h"
 
 struct hf_config_flags {
     const char *path;
@@ -35,6 +36,10 @@ void hf_cmd_print_warnings(const struct hf_config *cfg);
  * is no level. */
 HF_MUST enum hf_code hf_cmd_setup_log(const struct hf_config *cfg, const char *level_flag,
                                       struct hf_err *err);
+/* The store of a configured replica and the replica in it; the caller frees both, replica first. */
+HF_MUST enum hf_code hf_cmd_open_replica(const struct hf_config_replica *conf,
+                                         struct hf_store **store, struct hf_replica **replica,
+                                         struct hf_err *err);
 /* "holdfast NAME: text" and, if there is one, a line with the hint, to stderr. */
 void hf_cmd_print_error(const char *name, const struct hf_err *err);
 

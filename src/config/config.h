@@ -162,6 +162,7 @@ struct hf_config_db {
     struct hf_config_replica *replicas;
     size_t n_replicas;
 
+    const char *tier;     /* as named in the file; NULL: none */
     int line;             /* of its entry in the file; 0 when it comes from the command line */
     struct hf_arena *own; /* memory of a database found in a directory, else NULL */
 };

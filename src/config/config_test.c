@@ -334,8 +334,8 @@ static const struct warning_row warning_rows[] = {
     {"zzzzzzzz: 1", HF_CONFIG_UNKNOWN_KEY, 1, 1, "zzzzzzzz", "unknown key"},
     {"tiers: {p0: {path: /x}}", HF_CONFIG_UNKNOWN_KEY, 1, 14, "tiers.p0.path",
      "unknown key here (it belongs in dbs[])"},
-    {"addr: \":9090\"", HF_CONFIG_NOT_HONOURED, 1, 7, "addr",
-     "has no effect: this version serves no metrics; holdfast status shows the state"},
+    {"mcp-addr: \":3001\"", HF_CONFIG_NOT_HONOURED, 1, 11, "mcp-addr",
+     "has no effect: this version has no MCP server"},
     {REPLICA("max-checkpoint-page-count: 10000"), HF_CONFIG_NOT_HONOURED, 4, 32,
      "dbs[0].max-checkpoint-page-count",
      "has no effect: the WAL is reset as soon as readers allow; truncate-page-n sets the size from "

@@ -84,7 +84,6 @@ struct hf_raw_db {
     const char *dir;
     const char *meta_path;
     const char *meta_dir;
-    const char *tier;
 };
 
 extern const struct hf_section hf_section_root;

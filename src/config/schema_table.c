@@ -47,7 +47,6 @@ static SECTION(logging, "logging", "logging", "How and where to log.");
 #define F(field) offsetof(struct hf_config_socket, field)
 static const struct hf_key socket_keys[] = {
     {.name = "enabled", .kind = HF_KEY_BOOL, .offset = F(enabled), .def = "false", .since = "0.5",
-     .not_honoured = "this version has no control socket",
      .doc = "Serve the control socket."},
     {.name = "path", .kind = HF_KEY_STRING, .offset = F(path), .def = "/var/run/holdfast.sock",
      .since = "0.5", .doc = "Path of the Unix socket."},
@@ -88,8 +87,9 @@ static SECTION(retention, "retention", "retention", "Whether old files are delet
 
 static const struct hf_key validation_keys[] = {
     {.name = "interval", .kind = HF_KEY_MS, .offset = 0, .def = "0", .max = YEARS_MS,
-     .since = "0.5", .not_honoured = "replicas are not validated by themselves yet; restore with "
-                                     "-integrity-check full does it",
+     .since = "0.5",
+     .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+                     "timer compares replicas with their databases",
      .doc = "Time between two checks of each replica; 0 = off."},
 };
 static SECTION(validation, "validation", "validation", "Checks of replicas by themselves.");
@@ -134,8 +134,8 @@ static const struct hf_key replica_keys[] = {
      .doc = "Time between two snapshots of this replica. Wins over snapshot.interval."},
     {.name = "validation-interval", .kind = HF_KEY_MS, .offset = F(r.validation_interval_ms),
      .def = "0", .max = YEARS_MS, .since = "0.3", .flags = SHARED,
-     .not_honoured = "replicas are not validated by themselves yet; restore with -integrity-check "
-                     "full does it",
+     .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+                     "timer compares replicas with their databases",
      .doc = "Time between two trial restores of this replica; 0 = off."},
     {.name = "max-sync-ltx-files", .kind = HF_KEY_INT, .offset = F(r.max_sync_ltx_files),
      .def = "256", .min = 1, .max = 1000000, .since = "0.5", .flags = SHARED,
@@ -285,7 +285,7 @@ static const struct hf_key db_keys[] = {
             "touched."},
     {.name = "meta-dir", .kind = HF_KEY_STRING, .offset = F(meta_dir), .since = "0.5",
      .doc = "With dir: directory under which each database gets its .NAME-holdfast."},
-    {.name = "tier", .kind = HF_KEY_STRING, .offset = F(tier), .since = "holdfast",
+    {.name = "tier", .kind = HF_KEY_STRING, .offset = F(d.tier), .since = "holdfast",
      .doc = "Name of a bundle of settings under tiers: at the top. What stands here wins over it."},
     {.name = "monitor-interval", .kind = HF_KEY_NS, .offset = F(d.monitor_interval_ns), .def = "1s",
      .min = MS_NS, .max = 86400 * SEC_NS, .since = "0.3", .flags = HF_KEY_TIER,
@@ -365,8 +365,8 @@ static const struct hf_key root_keys[] = {
     {.name = "shutdown-sync-interval", .kind = HF_KEY_MS, .offset = F(shutdown_sync_interval_ms),
      .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5", .doc = "Pause between those tries."},
     {.name = "addr", .kind = HF_KEY_STRING, .offset = F(addr), .since = "0.3",
-     .not_honoured = "this version serves no metrics; holdfast status shows the state",
-     .doc = "Address of the metrics endpoint, \":9090\"."},
+     .doc = "Address that serves /metrics (Prometheus) and /healthz: \":9090\" on every interface, "
+            "\"127.0.0.1:9090\" on this machine only."},
     {.name = "mcp-addr", .kind = HF_KEY_STRING, .offset = F(mcp_addr), .since = "0.5",
      .not_honoured = "this version has no MCP server",
      .doc = "Address of the MCP server."},

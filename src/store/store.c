@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "store/backend.h"
+#include "store/stats.h"
 #include "store/url.h"
 
 /* Types of Litestream's that are not built in, and what to use instead. */
@@ -155,13 +156,25 @@ enum hf_code hf_store_writer_write(struct hf_store_writer *w, const void *data, 
                                    struct hf_err *err)
 {
     hf_assert_magic(w->store, HF_STORE_MAGIC);
-    return len == 0 ? HF_OK : w->store->ops->writer_write(w, data, len, err);
+    if (len == 0)
+        return HF_OK;
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = w->store->ops->writer_write(w, data, len, err);
+    if (rc == HF_OK)
+        hf_store_stats_bytes(w->store->ops->type, HF_STORE_OP_PUT, len);
+    else
+        hf_store_stats_note(w->store->ops->type, HF_STORE_OP_PUT, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_writer_commit(struct hf_store_writer *w, struct hf_err *err)
 {
     hf_assert_magic(w->store, HF_STORE_MAGIC);
-    return w->store->ops->writer_commit(w, err);
+    const char *type = w->store->ops->type;
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = w->store->ops->writer_commit(w, err);
+    hf_store_stats_note(type, HF_STORE_OP_PUT, begin_ns, rc);
+    return rc;
 }
 
 void hf_store_writer_abort(struct hf_store_writer *w)
@@ -177,14 +190,20 @@ enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, uint64_t 
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(name, false, err));
-    return s->ops->reader_new(s, name, offset, out, err);
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->reader_new(s, name, offset, out, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_GET, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
                                   struct hf_err *err)
 {
     hf_assert_magic(r->store, HF_STORE_MAGIC);
-    return r->store->ops->reader_read(r, buf, len, got, err);
+    enum hf_code rc = r->store->ops->reader_read(r, buf, len, got, err);
+    if (rc == HF_OK)
+        hf_store_stats_bytes(r->store->ops->type, HF_STORE_OP_GET, *got);
+    return rc;
 }
 
 void hf_store_reader_free(struct hf_store_reader *r)
@@ -200,7 +219,19 @@ enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size,
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(name, false, err));
-    return s->ops->head(s, name, size, time_ms, err);
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->head(s, name, size, time_ms, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_HEAD, begin_ns, rc);
+    return rc;
+}
+
+static enum hf_code list(struct hf_store *s, const struct hf_store_list_query *q,
+                         struct hf_err *err)
+{
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->list(s, q, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_LIST, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *start_after,
@@ -209,7 +240,7 @@ enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *s
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(prefix, true, err));
     struct hf_store_list_query q = {prefix, start_after, false, fn, arg};
-    return s->ops->list(s, &q, err);
+    return list(s, &q, err);
 }
 
 enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix, hf_store_list_fn *fn,
@@ -218,7 +249,7 @@ enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix, hf_s
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(prefix, true, err));
     struct hf_store_list_query q = {prefix, NULL, true, fn, arg};
-    return s->ops->list(s, &q, err);
+    return list(s, &q, err);
 }
 
 enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_t n,
@@ -227,7 +258,12 @@ enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_
     hf_assert_magic(s, HF_STORE_MAGIC);
     for (size_t i = 0; i < n; i++)
         HF_TRY(check_name(names[i], false, err));
-    return n == 0 ? HF_OK : s->ops->remove(s, names, n, err);
+    if (n == 0)
+        return HF_OK;
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->remove(s, names, n, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_DELETE, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *data, size_t len,
