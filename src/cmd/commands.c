@@ -9,9 +9,19 @@
 #include "cmd/rows.h"
 
 const struct hf_command *const hf_commands[] = {
-    &hf_cmd_replicate,  &hf_cmd_restore, &hf_cmd_reset,   &hf_cmd_databases,
-    &hf_cmd_status,     &hf_cmd_ltx,     &hf_cmd_demo,    &hf_cmd_config,
-    &hf_cmd_completion, &hf_cmd_help,    &hf_cmd_version, NULL,
+    &hf_cmd_replicate,
+    &hf_cmd_gateway,
+    &hf_cmd_restore,
+    &hf_cmd_reset,
+    &hf_cmd_databases,
+    &hf_cmd_status,
+    &hf_cmd_ltx,
+    &hf_cmd_demo,
+    &hf_cmd_config,
+    &hf_cmd_completion,
+    &hf_cmd_help,
+    &hf_cmd_version,
+    NULL,
 };
 
 const struct hf_command *hf_command_find(const struct hf_command *const *list, const char *name)

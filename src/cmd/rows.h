@@ -9,6 +9,7 @@
 extern const struct hf_command hf_cmd_config;
 extern const struct hf_command hf_cmd_databases;
 extern const struct hf_command hf_cmd_demo;
+extern const struct hf_command hf_cmd_gateway;
 extern const struct hf_command hf_cmd_ltx;
 extern const struct hf_command hf_cmd_replicate;
 extern const struct hf_command hf_cmd_reset;

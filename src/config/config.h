@@ -23,6 +23,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "config/gateway.h"
 
 struct hf_arena;
 
@@ -43,11 +44,6 @@ enum hf_replica_type {
 enum hf_page_format { HF_PAGE_FORMAT_AUTO, HF_PAGE_FORMAT_BLOCK, HF_PAGE_FORMAT_FRAME };
 
 enum hf_config_log_type { HF_CONFIG_LOG_TEXT, HF_CONFIG_LOG_JSON, HF_CONFIG_LOG_PRETTY };
-
-struct hf_config_strings {
-    const char **items;
-    size_t n;
-};
 
 struct hf_config_snapshot {
     int64_t interval_ms;  /* 0: no snapshots by time */
@@ -210,6 +206,7 @@ struct hf_config {
 
     struct hf_config_logging logging;
     struct hf_config_socket socket;
+    struct hf_config_gateway gateway;
     const char *addr;     /* "HOST:PORT" or ":PORT" of the metrics endpoint; NULL = off */
     const char *mcp_addr; /* NULL = off */
     const char *exec;     /* command line to run; NULL = none */

@@ -377,6 +377,9 @@ static const struct hf_key root_keys[] = {
      .section = &hf_section_socket, .since = "0.5", .doc = "The control socket."},
     {.name = "logging", .kind = HF_KEY_SECTION, .offset = F(logging),
      .section = &hf_section_logging, .since = "0.3", .doc = "How and where to log."},
+    {.name = "gateway", .kind = HF_KEY_SECTION, .offset = F(gateway),
+     .section = &hf_section_gateway, .since = "holdfast",
+     .doc = "The gateway for model requests (holdfast gateway)."},
 };
 #undef F
 SECTION(root, "", "", "The top of the file.");
@@ -384,7 +387,8 @@ SECTION(root, "", "", "The top of the file.");
 const struct hf_section *const hf_sections[] = {
     &hf_section_root,     &hf_section_db,      &hf_section_replica,   &tier_section,
     &hf_section_snapshot, &hf_section_level,   &hf_section_retention, &hf_section_validation,
-    &hf_section_socket,   &hf_section_logging,
+    &hf_section_socket,   &hf_section_logging, &hf_section_gateway,
+    &hf_section_gateway_host, &hf_section_gateway_route,
 };
 const size_t hf_n_sections = HF_ARRAY_LEN(hf_sections);
 
