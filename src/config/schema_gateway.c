@@ -1,6 +1,6 @@
 /*
- * The rows of the gateway: section and of its lists; schema.h says what the columns mean. Laid out by
- * hand, as schema_table.c is.
+ * The rows of the gateway: section and of its lists; schema.h says what the columns mean. Laid out
+ * by hand, as schema_table.c is.
  */
 #include <stddef.h>
 
