@@ -58,7 +58,7 @@ static const struct hf_flag flags[] = {
     OPT("sync-interval", HF_FLAG_NS, sync_interval_ns, .value = "DURATION", .marks = HF_FLAG_OURS,
         .doc = "Overrides sync-interval of every replica."),
     OPT("config-validate", HF_FLAG_BOOL, is_check, .marks = HF_FLAG_OURS,
-        .doc = "Only loads the configuration and ends; `holdfast config check` says more."),
+        .doc = "The same as `holdfast config check`: reads the configuration and ends."),
 };
 
 /* ---- signals: blocked everywhere, taken by the main thread ---- */
@@ -372,6 +372,10 @@ static enum hf_code run_replicate(struct hf_run *run, struct hf_err *err)
 {
     const struct options *o = run->options;
     struct hf_config *cfg = NULL;
+    if (o->is_check && run->n_args == 0) {
+        struct hf_config_options opt = {o->config.path, o->config.no_expand_env};
+        return hf_cmd_config_check(&opt, false, err);
+    }
     HF_TRY(load(run, &cfg, err));
     hf_assert(cfg != NULL);
     enum hf_code rc = o->is_check ? HF_OK : replicate(run, cfg, err);

@@ -184,6 +184,7 @@ struct hf_config_socket {
 enum hf_config_warning_kind {
     HF_CONFIG_UNKNOWN_KEY,  /* config check fails on these */
     HF_CONFIG_NOT_HONOURED, /* known to Litestream; the text says what happens instead */
+    HF_CONFIG_DIFFERS,      /* honoured, but not quite as Litestream does: for config check only */
     HF_CONFIG_UNSET,        /* $VAR that is not set in the environment: it became empty */
 };
 
@@ -193,6 +194,8 @@ struct hf_config_warning {
     int column;
     const char *key;  /* "dbs[2].replica.sync-intervall" */
     const char *text; /* "unknown key (did you mean sync-interval?)" */
+    size_t n_more;    /* further places of the same key; those without effect are told once */
+    const void *row;  /* private to config/ */
 };
 
 struct hf_config {

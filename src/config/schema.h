@@ -53,6 +53,7 @@ struct hf_key {
     const struct hf_section *section;
     const char *const *words; /* ENUM, ended by NULL */
     const char *not_honoured; /* what happens instead; NULL: it is honoured */
+    const char *differs;      /* from Litestream, although it is honoured; NULL: nothing */
 };
 
 struct hf_section {
