@@ -284,6 +284,55 @@ static bool is_usage_only(const json_t *event)
            hf_tj_object(event, "usage") != NULL;
 }
 
+/* Together says "eos" where clients know "stop". True if o was changed. */
+static bool mend_finish(const struct hf_answer *a, json_t *o)
+{
+    static const char *const known[] = {"stop", "length", "tool_calls", "content_filter",
+                                        "function_call"};
+    json_t *choices = hf_tj_array(o, "choices");
+    bool is_changed = false;
+    if (hf_endpoint_dialect(a->opt.front) != HF_DIALECT_OPENAI)
+        return false;
+    for (size_t i = 0; i < json_array_size(choices); i++) {
+        json_t *choice = json_array_get(choices, i), *word = hf_tj_string(choice, "finish_reason");
+        size_t k = 0;
+        while (k < HF_ARRAY_LEN(known) && !hf_tj_is(word, known[k]))
+            k++;
+        if (word == NULL || k < HF_ARRAY_LEN(known))
+            continue;
+        hf_assert(json_object_set_new(choice, "finish_reason", json_string("stop")) == 0);
+        is_changed = true;
+    }
+    return is_changed;
+}
+
+/* The event as it came, or, if something in it had to be mended, as it is now. */
+static void pass_parsed(struct hf_answer *a, json_t *o, const char *text, size_t len,
+                        void (*pass)(struct hf_answer *a, const char *event, const char *text,
+                                     size_t len),
+                        const char *event)
+{
+    struct hf_buf mended;
+    if (!mend_finish(a, o)) {
+        pass(a, event, text, len);
+        return;
+    }
+    hf_buf_init(&mended, HF_LIMIT_ANSWER);
+    struct hf_tw w = {&mended, false};
+    hf_tw_value(&w, o);
+    if (w.is_full)
+        hf_answer_nonsense(a, HF_E_LIMIT, "the answer is larger than %d bytes", HF_LIMIT_ANSWER);
+    else
+        pass(a, event, (const char *)mended.data, mended.len);
+    hf_buf_deinit(&mended);
+}
+
+static void pass_body(struct hf_answer *a, const char *event, const char *text, size_t len)
+{
+    (void)event;
+    hf_pass_json(a, text, len);
+}
+
 static void pass_event(struct hf_answer *a, const char *event, const char *data, size_t len)
 {
     if (strcmp(event, "message") != 0) {
@@ -360,7 +409,7 @@ static enum hf_code on_event(void *arg, const char *event, const char *data, siz
     decode(a, o, false);
     bool is_good = a->failed == HF_OK && !a->st.has_error && !was_over;
     if (a->is_passing && is_good && !(a->opt.strips_usage && is_usage_only(o)))
-        pass_event(a, event, data, len);
+        pass_parsed(a, o, data, len, pass_event, event);
     return HF_OK;
 }
 
@@ -440,7 +489,7 @@ static enum hf_code finish_whole(struct hf_answer *a, struct hf_err *err)
         return hf_err_set(err, HF_E_CORRUPT, "the answer is no JSON object, or cut");
     decode(a, o, true);
     if (a->is_passing && a->st.is_done && a->failed == HF_OK)
-        hf_pass_json(a, text, len);
+        pass_parsed(a, o, text, len, pass_body, "");
     return HF_OK;
 }
 

@@ -494,9 +494,6 @@ static void dest_step(struct dest *d, uint64_t now)
 {
     if (d->ship.is_busy)
         return;
-    uint64_t soon = now + (uint64_t)d->db->e->cfg->shutdown_sync_interval_ms;
-    if (d->db->e->is_urgent && d->retry_at > soon)
-        d->retry_at = soon; /* a last sync: it may be back */
     if (now < d->retry_at) {
         db_wake_at(d->db, d->retry_at);
         return;

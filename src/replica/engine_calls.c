@@ -63,6 +63,22 @@ void engine_tell_behind(const struct db *db, char *text, size_t size)
              why);
 }
 
+static void cap(uint64_t *at_ms, uint64_t limit_ms)
+{
+    if (*at_ms > limit_ms)
+        *at_ms = limit_ms;
+}
+
+/* A sync is asked for: what failed may work again, however long its next try was put off. */
+static void hurry(struct db *db)
+{
+    uint64_t soon = hf_clock_mono_ms() + (uint64_t)db->e->cfg->shutdown_sync_interval_ms;
+    cap(&db->retry_at, soon);
+    cap(&db->ship_retry_at, soon);
+    for (size_t i = 0; i < db->n_dests; i++)
+        cap(&db->dests[i].retry_at, soon);
+}
+
 static void sync_call(struct engine *e, struct engine_call *call)
 {
     const struct db *behind = NULL;
@@ -70,6 +86,8 @@ static void sync_call(struct engine *e, struct engine_call *call)
     e->is_urgent = true;
     call->result = true;
     for (size_t i = 0; i < e->n_dbs; i++) {
+        if (is_first)
+            hurry(e->dbs[i]);
         if (is_first || !db_is_synced(e->dbs[i]))
             db_step(e->dbs[i]);
         if (behind == NULL && !db_is_synced(e->dbs[i]))
