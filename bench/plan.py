@@ -126,6 +126,7 @@ PROMISES = [
     P("hot", "never-pausing small: writer's speed over alone", "×", "min", 0.9, "small", "writer_ratio"),
     P("hot", "never-pausing small: SQLITE_BUSY, 1 s timeout", "", "max", 0, "small", "busy", nd=0, get=worst),
     P("hot", "never-pausing bulk: WAL peak", "MB", "max", 32 * MB, "bulk", "wal_peak_bytes", get=worst),
+    P("hot", "the same, writer alone", "MB", "info", 0, "bulk", "wal_peak_alone_bytes", get=worst),
     P("hot", "never-pausing bulk: catch-up", "s", "max", 1.2, "bulk", "catch_up_s", get=worst),
     P("hot", "never-pausing bulk: writer's speed over alone", "×", "min", 0.9, "bulk", "writer_ratio"),
     P("hot", "never-pausing bulk: SQLITE_BUSY, 1 s timeout", "", "max", 0, "bulk", "busy", nd=0, get=worst),

@@ -23,7 +23,9 @@ def sc_hot(ctx, ad):
         write_spec(spec, [db])
         r = {}
         if adx.name == "none":
+            alone = WalWatch(db.path)
             r["writer"] = Writer(ctx.tool, spec, opts).wait()
+            r["wal_peak_bytes"] = alone.stop()
             shutil.rmtree(d)
             return r
         rep = ctx.replica()
@@ -84,6 +86,7 @@ def sc_hot(ctx, ad):
             w["payload_mb_per_s"] = round(w.get("payload_bytes", 0) / MB / max(w.get("elapsed_s", 0), 1e-6), 2)
         R[kind]["writer_alone_" + f] = mm([x["writer"].get(f) for x in base], 1)
         R[kind]["writer_alone"] = base[-1]["writer"]
+        R[kind]["wal_peak_alone_bytes"] = mm([b["wal_peak_bytes"] for b in base], 0)
         if got:
             R[kind]["writer_" + f] = mm([x["writer"].get(f) for x in got], 1)
             R[kind]["writer_ratio"] = mm([g["writer"][f] / b["writer"][f] for g, b in zip(got, base) if b["writer"].get(f)], 3)

@@ -79,3 +79,10 @@ void *hf_steal(void *pp)
     memcpy(pp, &none, sizeof(none));
     return p;
 }
+
+void hf_wipe(void *p, size_t len)
+{
+    volatile unsigned char *b = p;
+    while (len > 0)
+        b[--len] = 0;
+}

@@ -21,6 +21,9 @@ HF_MUST char *hf_asprintf(const char *fmt, ...) HF_PRINTF(1, 2);
 /* NULL is allowed. */
 void hf_free(void *p);
 
+/* Overwrites a secret before it is freed; not left out by the compiler. */
+void hf_wipe(void *p, size_t len);
+
 /* HF_AUTO_FREE char *s = ...; is freed at the end of its scope. */
 void hf_free_auto(void *pp);
 #define HF_AUTO_FREE HF_CLEANUP(hf_free_auto)

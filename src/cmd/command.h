@@ -22,6 +22,16 @@ enum hf_flag_kind {
     HF_FLAG_TXID,    /* uint64_t, hex digits; 0 without */
     HF_FLAG_TIME_MS, /* int64_t ms since the epoch, RFC 3339; INT64_MIN without */
     HF_FLAG_ENUM,    /* int: index into words */
+    HF_FLAG_LIST,    /* struct hf_flag_list; the flag may be given again, values split at commas */
+};
+
+enum { HF_FLAG_LIST_MAX = 64 };
+
+/* Values of an HF_FLAG_LIST, in their order. */
+struct hf_flag_list {
+    const char *items[HF_FLAG_LIST_MAX];
+    size_t n;
+    void *owned; /* hf_flags_release frees it */
 };
 
 enum {

@@ -5,12 +5,23 @@
 
 #include "base/log.h"
 
+void hf_cmd_more_text(const struct hf_config_warning *w, char out[HF_CMD_MORE_TEXT])
+{
+    out[0] = '\0';
+    if (w->n_more > 0)
+        snprintf(out, HF_CMD_MORE_TEXT, " (and in %zu more place%s)", w->n_more,
+                 w->n_more == 1 ? "" : "s");
+}
+
 void hf_cmd_print_warnings(const struct hf_config *cfg)
 {
     for (size_t i = 0; i < cfg->n_warnings; i++) {
         const struct hf_config_warning *w = &cfg->warnings[i];
-        fprintf(stderr, "holdfast: warning: %s:%d:%d %s: %s\n", cfg->file, w->line, w->column,
-                w->key, w->text);
+        char more[HF_CMD_MORE_TEXT];
+        hf_cmd_more_text(w, more);
+        if (w->kind != HF_CONFIG_DIFFERS)
+            fprintf(stderr, "holdfast: warning: %s:%d:%d %s: %s%s\n", cfg->file, w->line, w->column,
+                    w->key, w->text, more);
     }
 }
 
@@ -42,6 +53,19 @@ enum hf_code hf_cmd_setup_log(const struct hf_config *cfg, const char *level_fla
     hf_log_setup(level, cfg->logging.type == HF_CONFIG_LOG_JSON ? HF_LOG_JSON : HF_LOG_TEXT,
                  cfg->logging.to_stderr);
     return HF_OK;
+}
+
+enum hf_code hf_cmd_open_replica(const struct hf_config_replica *conf, struct hf_store **store,
+                                 struct hf_replica **replica, struct hf_err *err)
+{
+    struct hf_store *s = NULL;
+    HF_TRY(hf_store_open(conf->url, &s, err));
+    enum hf_code rc = hf_replica_new(s, "", replica, err);
+    if (rc != HF_OK)
+        hf_store_close(s);
+    else
+        *store = s;
+    return rc;
 }
 
 void hf_cmd_print_error(const char *name, const struct hf_err *err)

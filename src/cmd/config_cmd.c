@@ -46,6 +46,7 @@ static const char *kind_word(enum hf_config_warning_kind kind)
 {
     return kind == HF_CONFIG_UNKNOWN_KEY    ? "unknown-key"
            : kind == HF_CONFIG_NOT_HONOURED ? "no-effect"
+           : kind == HF_CONFIG_DIFFERS      ? "differs"
                                             : "unset-variable";
 }
 
@@ -75,10 +76,29 @@ static enum hf_code check_json(const struct hf_config *cfg, struct hf_err *err)
         hf_json_ki64(&o.j, "column", w->column);
         hf_json_kstr(&o.j, "key", w->key);
         hf_json_kstr(&o.j, "text", w->text);
+        hf_json_ku64(&o.j, "more", w->n_more);
         hf_json_object_end(&o.j);
     }
     hf_json_array_end(&o.j);
     return hf_out_json_end(&o, err);
+}
+
+/* What is honoured, but not quite as by Litestream. */
+static enum hf_code print_differences(const struct hf_config *cfg, struct hf_err *err)
+{
+    bool has_head = false;
+    for (size_t i = 0; i < cfg->n_warnings; i++) {
+        const struct hf_config_warning *w = &cfg->warnings[i];
+        char more[HF_CMD_MORE_TEXT];
+        if (w->kind != HF_CONFIG_DIFFERS)
+            continue;
+        if (!has_head)
+            HF_TRY(hf_out_print(err, "not quite as with Litestream:\n"));
+        has_head = true;
+        hf_cmd_more_text(w, more);
+        HF_TRY(hf_out_print(err, "  line %d, %s%s: %s\n", w->line, w->key, more, w->text));
+    }
+    return HF_OK;
 }
 
 static enum hf_code check_text(const struct hf_config *cfg, struct hf_err *err)
@@ -89,18 +109,18 @@ static enum hf_code check_text(const struct hf_config *cfg, struct hf_err *err)
         replicas += cfg->dbs[i]->n_replicas;
     for (size_t i = 0; i < cfg->n_dirs; i++)
         replicas += cfg->dirs[i]->n_replicas;
-    return hf_out_print(err, "%s: %zu database%s, %zu director%s, %zu replica%s\n", cfg->file,
+    HF_TRY(hf_out_print(err, "%s: %zu database%s, %zu director%s, %zu replica%s\n", cfg->file,
                         cfg->n_dbs, cfg->n_dbs == 1 ? "" : "s", cfg->n_dirs,
-                        cfg->n_dirs == 1 ? "y" : "ies", replicas, replicas == 1 ? "" : "s");
+                        cfg->n_dirs == 1 ? "y" : "ies", replicas, replicas == 1 ? "" : "s"));
+    return print_differences(cfg, err);
 }
 
-static enum hf_code run_check(struct hf_run *run, struct hf_err *err)
+enum hf_code hf_cmd_config_check(const struct hf_config_options *o, bool is_json,
+                                 struct hf_err *err)
 {
-    const struct options *o = run->options;
-    struct hf_config_options opt = load_options(run);
     struct hf_config *cfg = NULL;
-    HF_TRY(hf_config_load(&opt, &cfg, err));
-    enum hf_code rc = o->json ? check_json(cfg, err) : check_text(cfg, err);
+    HF_TRY(hf_config_load(o, &cfg, err));
+    enum hf_code rc = is_json ? check_json(cfg, err) : check_text(cfg, err);
     size_t unknown = count_unknown(cfg);
     if (rc == HF_OK && unknown > 0) {
         rc = hf_err_set(err, HF_E_INVALID, "%zu unknown key%s", unknown, unknown == 1 ? "" : "s");
@@ -108,6 +128,13 @@ static enum hf_code run_check(struct hf_run *run, struct hf_err *err)
     }
     hf_config_free(cfg);
     return rc;
+}
+
+static enum hf_code run_check(struct hf_run *run, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_config_options opt = load_options(run);
+    return hf_cmd_config_check(&opt, o->json, err);
 }
 
 static enum hf_code print_buf(struct hf_buf *out, enum hf_code rc, struct hf_err *err)
@@ -150,6 +177,15 @@ static enum hf_code run_docs(struct hf_run *run HF_UNUSED, struct hf_err *err)
     return print_buf(&out, hf_docs_reference(&out, err), err);
 }
 
+static enum hf_code annotate_one(const struct hf_config_warning *w, int indent, struct hf_buf *out,
+                                 struct hf_err *err)
+{
+    char more[HF_CMD_MORE_TEXT];
+    hf_cmd_more_text(w, more);
+    return hf_buf_appendf(out, err, "%*s# holdfast: %s%s %s%s\n", indent, "", w->key, more,
+                          w->kind == HF_CONFIG_DIFFERS ? "unlike Litestream: " : "", w->text);
+}
+
 /* The warnings of one line as comments above it, as far in as the line itself. */
 static enum hf_code annotate(const struct hf_config *cfg, int line, const char *text,
                              struct hf_buf *out, struct hf_err *err)
@@ -158,7 +194,7 @@ static enum hf_code annotate(const struct hf_config *cfg, int line, const char *
     for (size_t i = 0; i < cfg->n_warnings; i++) {
         const struct hf_config_warning *w = &cfg->warnings[i];
         if (w->line == line)
-            HF_TRY(hf_buf_appendf(out, err, "%*s# holdfast: %s %s\n", indent, "", w->key, w->text));
+            HF_TRY(annotate_one(w, indent, out, err));
     }
     return HF_OK;
 }

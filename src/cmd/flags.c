@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "base/parse.h"
 #include "base/suggest.h"
 
@@ -36,6 +37,33 @@ static enum hf_code parse_number(const struct hf_flag *flag, const char *text, i
     return HF_OK;
 }
 
+/* The values live in copies of the words, cut at the commas and chained through their first bytes.
+ */
+struct copy {
+    struct copy *next;
+    char text[];
+};
+
+static enum hf_code add_values(struct hf_flag_list *list, const char *text, struct hf_err *err)
+{
+    struct copy *copy = hf_malloc(sizeof(*copy) + strlen(text) + 1);
+    copy->next = list->owned;
+    list->owned = copy;
+    memcpy(copy->text, text, strlen(text) + 1);
+    for (char *at = copy->text; at != NULL;) {
+        char *comma = strchr(at, ',');
+        if (comma != NULL)
+            *comma++ = '\0';
+        if (at[0] == '\0')
+            return hf_err_set(err, HF_E_INVALID, "'%.60s' has an empty part", text);
+        if (list->n == HF_FLAG_LIST_MAX)
+            return hf_err_set(err, HF_E_LIMIT, "more than %d values", HF_FLAG_LIST_MAX);
+        list->items[list->n++] = at;
+        at = comma;
+    }
+    return HF_OK;
+}
+
 static enum hf_code set_flag(const struct hf_flag *flag, const char *text, void *options,
                              struct hf_err *err)
 {
@@ -57,6 +85,8 @@ static enum hf_code set_flag(const struct hf_flag *flag, const char *text, void 
         HF_TRY(hf_parse_txid(text, &txid, err));
         memcpy(at, &txid, sizeof(txid));
         return HF_OK;
+    case HF_FLAG_LIST:
+        return add_values((struct hf_flag_list *)(void *)at, text, err);
     case HF_FLAG_ENUM:
         HF_TRY(parse_word(flag, text, &word, err));
         memcpy(at, &word, sizeof(word));
@@ -172,4 +202,19 @@ enum hf_code hf_flags_parse(struct hf_run *run, int argc, char *const *argv, boo
         }
     }
     return check_count(run, err);
+}
+
+void hf_flags_release(const struct hf_command *cmd, void *options)
+{
+    for (size_t i = 0; i < cmd->n_flags; i++) {
+        if (cmd->flags[i].kind != HF_FLAG_LIST)
+            continue;
+        struct hf_flag_list *list = (void *)((char *)options + cmd->flags[i].offset);
+        while (list->owned != NULL) {
+            struct copy *copy = list->owned;
+            list->owned = copy->next;
+            hf_free(copy);
+        }
+        list->n = 0;
+    }
 }

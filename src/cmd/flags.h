@@ -14,5 +14,7 @@
  * given; fills options, args, n_args. *wants_help is set by -h, -help and --help. */
 HF_MUST enum hf_code hf_flags_parse(struct hf_run *run, int argc, char *const *argv,
                                     bool *wants_help, struct hf_err *err);
+/* Frees what flags of the kind HF_FLAG_LIST hold. */
+void hf_flags_release(const struct hf_command *cmd, void *options);
 
 #endif

@@ -17,6 +17,7 @@ struct options {
     uint64_t txid;
     int64_t time_ms;
     int check;
+    struct hf_flag_list tiers;
 };
 
 static const char *const checks[] = {"none", "quick", "full", NULL};
@@ -48,6 +49,7 @@ static const struct hf_flag flags[] = {
      .words = checks,
      .def = "none",
      .doc = "C."},
+    {.name = "tier", .kind = HF_FLAG_LIST, AT(tiers), .value = "TIER,...", .doc = "T."},
 };
 
 static const struct hf_command cmd = {
@@ -194,8 +196,48 @@ static void test_table(void **state)
         check_row(&rows[i]);
 }
 
+static enum hf_code parse_tiers(struct options *o, int argc, char **argv, struct hf_err *err)
+{
+    const char *args[10];
+    struct hf_run run = {.cmd = &cmd, .options = o, .args = args, .name = "probe"};
+    bool help = false;
+    memset(o, 0, sizeof(*o));
+    return hf_flags_parse(&run, argc, argv, &help, err);
+}
+
+/* A list is split at commas, may be given again, and keeps its order. */
+static void test_list(void **state)
+{
+    (void)state;
+    static const char *const want[] = {"p0", "p1", "slow"};
+    char flag[] = "-tier";
+    char two[] = "p0,p1";
+    char third[] = "--tier=slow";
+    char hole[] = "p0,";
+    char db[] = "a";
+    char *argv[] = {flag, two, third, db};
+    char *empty[] = {flag, hole, db};
+    struct options o;
+    struct hf_err err = HF_ERR_INIT;
+    assert_int_equal(parse_tiers(&o, 4, argv, &err), HF_OK);
+    assert_int_equal(o.tiers.n, 3);
+    for (size_t i = 0; i < o.tiers.n; i++)
+        assert_string_equal(o.tiers.items[i], want[i]);
+    hf_flags_release(&cmd, &o);
+    assert_int_equal(o.tiers.n, 0);
+    assert_int_equal(parse_tiers(&o, 3, empty, &err), HF_E_INVALID);
+    assert_string_equal(err.text, "-tier: 'p0,' has an empty part");
+    hf_flags_release(&cmd, &o);
+    char many[HF_FLAG_LIST_MAX * 2 + 4] = "";
+    for (int i = 0; i <= HF_FLAG_LIST_MAX; i++)
+        snprintf(many + (size_t)i * 2, 3, "a%s", i < HF_FLAG_LIST_MAX ? "," : "");
+    char *too_many[] = {flag, many, db};
+    assert_int_equal(parse_tiers(&o, 3, too_many, &err), HF_E_LIMIT);
+    hf_flags_release(&cmd, &o);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_list)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,10 +120,8 @@ static enum hf_code put_row(const struct hf_table *t, size_t row, const size_t *
     return HF_OK;
 }
 
-enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err)
+enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, struct hf_err *err)
 {
-    struct hf_buf out;
-    enum hf_code rc = HF_OK;
     size_t *widths = hf_arena_alloc(t->arena, t->n_columns, sizeof(*widths));
     hf_assert(t->n_cells % t->n_columns == 0);
     for (size_t i = 0; i < t->n_cells; i++) {
@@ -131,9 +129,16 @@ enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err)
         if (w > widths[i % t->n_columns])
             widths[i % t->n_columns] = w;
     }
+    for (size_t row = 0; row < t->n_cells / t->n_columns; row++)
+        HF_TRY(put_row(t, row, widths, out, err));
+    return HF_OK;
+}
+
+enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err)
+{
+    struct hf_buf out;
     hf_buf_init(&out, HF_OUT_MAX);
-    for (size_t row = 0; rc == HF_OK && row < t->n_cells / t->n_columns; row++)
-        rc = put_row(t, row, widths, &out, err);
+    enum hf_code rc = hf_table_format(t, &out, err);
     if (rc == HF_OK && out.len > 0)
         rc = hf_out_write((const char *)out.data, out.len, err);
     hf_buf_deinit(&out);

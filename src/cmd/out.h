@@ -42,6 +42,7 @@ void hf_table_deinit(struct hf_table *t);
 /* Left to right; a row ends by itself. NULL is empty. Control characters are shown as '?'. */
 void hf_table_cell(struct hf_table *t, const char *text);
 void hf_table_cellf(struct hf_table *t, const char *fmt, ...) HF_PRINTF(2, 3);
+HF_MUST enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, struct hf_err *err);
 HF_MUST enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err);
 
 bool hf_out_is_terminal(int fd);

@@ -15,6 +15,7 @@
 #include "base/parse.h"
 #include "cmd/common.h"
 #include "cmd/rows.h"
+#include "cmd/serve.h"
 #include "os/file.h"
 #include "os/loop.h"
 #include "replica/compact.h"
@@ -57,7 +58,7 @@ static const struct hf_flag flags[] = {
     OPT("sync-interval", HF_FLAG_NS, sync_interval_ns, .value = "DURATION", .marks = HF_FLAG_OURS,
         .doc = "Overrides sync-interval of every replica."),
     OPT("config-validate", HF_FLAG_BOOL, is_check, .marks = HF_FLAG_OURS,
-        .doc = "Only loads the configuration and ends; `holdfast config check` says more."),
+        .doc = "The same as `holdfast config check`: reads the configuration and ends."),
 };
 
 /* ---- signals: blocked everywhere, taken by the main thread ---- */
@@ -170,23 +171,13 @@ static enum hf_code sync_once(struct hf_engine *e, const sigset_t *set, int64_t 
 
 /* ---- before and after ---- */
 
-static enum hf_code open_replica(const struct hf_config_replica *conf, struct hf_store **store,
-                                 struct hf_replica **replica, struct hf_err *err)
-{
-    HF_TRY(hf_store_open(conf->url, store, err));
-    enum hf_code rc = hf_replica_new(*store, "", replica, err);
-    if (rc != HF_OK)
-        hf_store_close(*store);
-    return rc;
-}
-
 static enum hf_code restore_from(const struct hf_config_db *db, size_t i, struct hf_err *err)
 {
     struct hf_store *store = NULL;
     struct hf_replica *r = NULL;
     struct hf_restore_result res;
     struct hf_restore_options o = {.output = db->path};
-    HF_TRY(open_replica(&db->replicas[i], &store, &r, err));
+    HF_TRY(hf_cmd_open_replica(&db->replicas[i], &store, &r, err));
     enum hf_code rc = hf_restore_run(r, &o, &res, err);
     hf_replica_free(r);
     hf_store_close(store);
@@ -201,7 +192,7 @@ static enum hf_code position_at(const struct hf_config_replica *conf, uint64_t *
 {
     struct hf_store *store = NULL;
     struct hf_replica *r = NULL;
-    HF_TRY(open_replica(conf, &store, &r, err));
+    HF_TRY(hf_cmd_open_replica(conf, &store, &r, err));
     enum hf_code rc = hf_replica_position(r, txid, err);
     hf_replica_free(r);
     hf_store_close(store);
@@ -269,7 +260,7 @@ static enum hf_code tidy_one(const struct hf_config *cfg, const struct hf_config
         .l0_retention_ms = cfg->l0_retention_ms,
         .snapshot_retention_ms = conf->snapshot_retention_ms,
     };
-    HF_TRY(open_replica(conf, &store, &r, err));
+    HF_TRY(hf_cmd_open_replica(conf, &store, &r, err));
     enum hf_code rc = hf_replica_form(r, &form, err);
     if (rc == HF_OK && o->force_snapshot)
         rc = hf_compact_snapshot(r, form, NULL, &res, err);
@@ -361,9 +352,16 @@ static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct 
     HF_TRY(hf_exe_path(exe, sizeof(exe), err));
     struct hf_engine_options eo = {.cfg = cfg, .exe = exe};
     HF_TRY(hf_engine_start(&eo, &e, err));
+    struct hf_serve *serve = NULL;
+    enum hf_code rc = hf_serve_start(cfg, e, &serve, err);
+    if (rc != HF_OK) {
+        hf_engine_stop(e);
+        return rc;
+    }
     hf_log(HF_LOG_INFO, "replicating", HF_F_STR("version", HF_VERSION),
            HF_F_U64("databases", cfg->n_dbs), HF_F_STR("config", cfg->file), HF_F_END);
-    enum hf_code rc = follow(run, cfg, e, &set, err);
+    rc = follow(run, cfg, e, &set, err);
+    hf_serve_stop(serve);
     hf_engine_stop(e);
     if (rc == HF_OK)
         rc = tidy(cfg, o, err);
@@ -374,6 +372,10 @@ static enum hf_code run_replicate(struct hf_run *run, struct hf_err *err)
 {
     const struct options *o = run->options;
     struct hf_config *cfg = NULL;
+    if (o->is_check && run->n_args == 0) {
+        struct hf_config_options opt = {o->config.path, o->config.no_expand_env};
+        return hf_cmd_config_check(&opt, false, err);
+    }
     HF_TRY(load(run, &cfg, err));
     hf_assert(cfg != NULL);
     enum hf_code rc = o->is_check ? HF_OK : replicate(run, cfg, err);

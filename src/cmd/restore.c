@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/out.h"
+#include "cmd/restore_all.h"
 #include "cmd/rows.h"
 #include "cmd/target.h"
 #include "os/file.h"
@@ -35,6 +36,9 @@ struct options {
     bool force;
     bool json;
     bool follow;
+    bool all;
+    struct hf_flag_list tiers;
+    struct hf_flag_list maps;
 };
 
 #define AT(member) .offset = offsetof(struct options, member)
@@ -99,11 +103,28 @@ static const struct hf_flag flags[] = {
      .def = "8",
      .min = 1,
      .max = 64,
-     .doc = "1: decode and write on one thread."},
+     .doc = "With -all: databases restored at a time. Otherwise 1: decode and write on one "
+            "thread."},
     {.name = "json",
      .kind = HF_FLAG_BOOL,
      AT(json),
-     .doc = "As JSON, schema holdfast.restore/1 (holdfast.restore-plan/1 with -dry-run)."},
+     .doc = "As JSON, schema holdfast.restore/1 (holdfast.restore-plan/1 with -dry-run; "
+            "holdfast.restore-all/1 with -all, one line a second with -f)."},
+    {.name = "all",
+     .kind = HF_FLAG_BOOL,
+     AT(all),
+     .doc = "Every database of the configuration, several at a time; with -f all of them are "
+            "followed by this one process. Directories are looked up in their replicas."},
+    {.name = "tier",
+     .kind = HF_FLAG_LIST,
+     AT(tiers),
+     .value = "TIER,...",
+     .doc = "With -all: only the databases of these tiers, in this order."},
+    {.name = "map",
+     .kind = HF_FLAG_LIST,
+     AT(maps),
+     .value = "/FROM=/TO,...",
+     .doc = "With -all: databases below /FROM go below /TO. The longest /FROM that fits counts."},
     HF_CONFIG_FLAGS(struct options, config),
     {.name = "replica",
      .kind = HF_FLAG_STRING,
@@ -540,10 +561,51 @@ static enum hf_code carry_out(struct call *c, struct hf_err *err)
     return rc;
 }
 
+static enum hf_code check_all(const struct hf_run *run, const struct options *o, struct hf_err *err)
+{
+    if (run->n_args > 0)
+        return hf_err_set(err, HF_E_INVALID, "-all takes no database or URL: %.200s", run->args[0]);
+    if (o->output != NULL) {
+        hf_err_set(err, HF_E_INVALID, "-o is for one database");
+        hf_err_hint(err, "with -all, -map /var/lib=%s says where databases go", o->output);
+        return HF_E_INVALID;
+    }
+    if (o->txid != 0 || o->generation != NULL || o->index != NULL)
+        return hf_err_set(err, HF_E_INVALID,
+                          "-txid, -generation and -index are for one database; -timestamp goes "
+                          "with -all");
+    return HF_OK;
+}
+
+static enum hf_code restore_all(const struct hf_run *run, const struct options *o,
+                                struct hf_err *err)
+{
+    HF_TRY(check_all(run, o, err));
+    struct hf_cmd_restore_all c = {
+        .fleet = {&o->config, &o->tiers, &o->maps, o->replica},
+        .standby = {.integrity = (enum hf_integrity)o->integrity,
+                    .is_force = o->force,
+                    .is_follow = o->follow,
+                    .is_dry_run = o->dry_run,
+                    .if_db_not_exists = o->if_db_not_exists,
+                    .if_replica_exists = o->if_replica_exists,
+                    .parallelism = (int)o->parallelism,
+                    .interval_ms = (uint64_t)o->follow_interval_ns / 1000000},
+        .is_json = o->json,
+    };
+    if (o->timestamp_ms != INT64_MIN)
+        c.standby.target = (struct hf_restore_target){HF_TARGET_TIME, 0, o->timestamp_ms};
+    return hf_cmd_restore_all(&c, err);
+}
+
 static enum hf_code run_restore(struct hf_run *run, struct hf_err *err)
 {
     const struct options *o = run->options;
     HF_TRY(check_options(o, err));
+    if (o->all)
+        return restore_all(run, o, err);
+    if (o->tiers.n > 0 || o->maps.n > 0)
+        return hf_err_set(err, HF_E_INVALID, "-tier and -map go with -all");
     if (run->n_args == 0) {
         hf_err_set(err, HF_E_INVALID, "database path or replica URL required");
         hf_err_hint(err, "holdfast restore -o /path/to/db file:///var/backups/app");
@@ -569,6 +631,7 @@ static const struct hf_example examples[] = {
     {"holdfast restore -timestamp 2026-11-22T10:00:00Z -o /tmp/copy.db /var/lib/app.db",
      "as it was at ten"},
     {"holdfast restore -f -o /srv/standby.db file:///mnt/backups/app", "a copy that stays current"},
+    {"holdfast restore -all -f -map /var/lib=/srv/standby", "a warm standby of every database"},
     {NULL, NULL},
 };
 
@@ -576,7 +639,7 @@ const struct hf_command hf_cmd_restore = {
     .name = "restore",
     .group = "Protect",
     .summary = "restore a database from its replica",
-    .args = "DB_PATH | REPLICA_URL",
+    .args = "DB_PATH | REPLICA_URL | -all",
     .max_args = 1,
     .flags = flags,
     .n_flags = HF_ARRAY_LEN(flags),
@@ -587,5 +650,6 @@ const struct hf_command hf_cmd_restore = {
            "renames it: a failed restore leaves what was there. Replicas of Litestream 0.5 and 0.3 "
            "are understood.",
     .exits = "3: no backup there; 4: the database exists already; 5: the replica is damaged; "
-             "10: the TXID or time is outside what is kept.",
+             "10: the TXID or time is outside what is kept. With -all: that of the first database "
+             "that failed; the message names them.",
 };

@@ -9,11 +9,20 @@
 extern const struct hf_command hf_cmd_config;
 extern const struct hf_command hf_cmd_databases;
 extern const struct hf_command hf_cmd_demo;
+extern const struct hf_command hf_cmd_gateway;
+extern const struct hf_command hf_cmd_info;
+extern const struct hf_command hf_cmd_list;
 extern const struct hf_command hf_cmd_ltx;
+extern const struct hf_command hf_cmd_register;
 extern const struct hf_command hf_cmd_replicate;
 extern const struct hf_command hf_cmd_reset;
 extern const struct hf_command hf_cmd_restore;
+extern const struct hf_command hf_cmd_start;
 extern const struct hf_command hf_cmd_status;
+extern const struct hf_command hf_cmd_stop;
+extern const struct hf_command hf_cmd_sync;
+extern const struct hf_command hf_cmd_unregister;
+extern const struct hf_command hf_cmd_verify;
 extern const struct hf_command hf_cmd_version;
 
 #endif

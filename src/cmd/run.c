@@ -45,6 +45,7 @@ static int run_command(const struct hf_command *cmd, const char *name, int argc,
         hf_cmd_print_error(name, &err);
     else if (wants_help)
         code = print_help(cmd, name);
+    hf_flags_release(cmd, run.options);
     hf_free(run.options);
     hf_free(run.args);
     return code;

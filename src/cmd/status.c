@@ -1,11 +1,17 @@
 /*
- * holdfast status: how far each database is, from local files only. Nothing is opened that a
- * running holdfast or a writer could notice.
+ * holdfast status: how far each database is, from local files, and what the running process says
+ * about it when its control socket is there. Nothing is opened that a running holdfast or a writer
+ * could notice.
  */
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "cmd/live.h"
 #include "cmd/local.h"
 #include "cmd/out.h"
 #include "cmd/rows.h"
@@ -18,8 +24,12 @@
 
 struct options {
     struct hf_config_flags config;
+    const char *socket;
     bool json;
+    bool watch;
 };
+
+enum { WATCH_MS = 1000, SLICE_US = 50000 };
 
 static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
@@ -27,6 +37,25 @@ static const struct hf_flag flags[] = {
      .kind = HF_FLAG_BOOL,
      .offset = offsetof(struct options, json),
      .doc = "As JSON, schema holdfast.status/1."},
+    {.name = "socket",
+     .kind = HF_FLAG_STRING,
+     .offset = offsetof(struct options, socket),
+     .value = "PATH",
+     .marks = HF_FLAG_OURS,
+     .doc = "Control socket of the running process. Without it: the configuration's, if it is "
+            "turned on there."},
+    {.name = "watch",
+     .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, watch),
+     .marks = HF_FLAG_OURS,
+     .doc = "Again every second, until stopped."},
+};
+
+/* Everything one look needs. */
+struct view {
+    const struct options *options;
+    struct hf_cmd_local local;
+    struct hf_live_rows live; /* n 0: no running process */
 };
 
 /* One of several replicas, as it was noted at the last upload. */
@@ -117,6 +146,43 @@ static void look(const struct hf_config_db *db, struct row *r)
 
 /* ---- telling ---- */
 
+/* The running process's word on a database; NULL if it has none. Of several replicas the one that
+ * is furthest behind. */
+static const struct hf_live_row *find_live(const struct hf_live_rows *live, const char *path,
+                                           const char *replica)
+{
+    const struct hf_live_row *worst = NULL;
+    for (size_t i = 0; i < live->n; i++) {
+        const struct hf_live_row *l = &live->items[i];
+        bool is_it = replica == NULL || strcmp(l->replica, replica) == 0;
+        if (is_it && strcmp(l->path, path) == 0 && (worst == NULL || l->lag_ms > worst->lag_ms))
+            worst = l;
+    }
+    return worst;
+}
+
+static void put_wall(struct hf_table *t, int64_t wall_ms)
+{
+    char text[HF_TIME_TEXT];
+    hf_clock_format(wall_ms, text);
+    hf_table_cell(t, wall_ms == 0 ? "-" : text);
+}
+
+static void put_live_cells(struct hf_table *t, const struct hf_live_row *l)
+{
+    if (l == NULL) {
+        for (int i = 0; i < 6; i++)
+            hf_table_cell(t, "-");
+        return;
+    }
+    hf_table_cell(t, l->state);
+    hf_table_cellf(t, "%.2fs", (double)l->lag_ms / 1000);
+    put_wall(t, l->last_sync_ms);
+    put_wall(t, l->next_snapshot_ms);
+    hf_table_cellf(t, "%lld", (long long)l->errors);
+    hf_table_cell(t, l->error[0] == '\0' ? "-" : l->error);
+}
+
 static void put_table_row(struct hf_table *t, const struct row *r)
 {
     char size[HF_SIZE_TEXT];
@@ -141,19 +207,34 @@ static void put_replica_row(struct hf_table *t, const struct replica_row *r)
     hf_table_cell(t, "-");
 }
 
-static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err)
+static void put_replica_rows(struct hf_table *t, const struct row *r, const struct hf_live_rows *l)
 {
-    static const char *const heads[] = {"database", "status", "local txid", "wal size"};
+    for (size_t k = 0; k < r->n_replicas; k++) {
+        put_replica_row(t, &r->replicas[k]);
+        if (l->n > 0)
+            put_live_cells(t, find_live(l, r->path, r->replicas[k].conf->url));
+    }
+}
+
+static enum hf_code print_table(const struct view *v, struct hf_err *err)
+{
+    /* The first four are Litestream's; the others need a running process. */
+    static const char *const heads[] = {"database", "status",    "local txid",  "wal size",
+                                        "state",    "lag",       "last upload", "next snapshot",
+                                        "errors",   "last error"};
+    const struct hf_cmd_local *l = &v->local;
+    size_t columns = v->live.n > 0 ? HF_ARRAY_LEN(heads) : 4;
     struct hf_table t;
-    hf_table_init(&t, HF_ARRAY_LEN(heads));
-    for (size_t i = 0; i < HF_ARRAY_LEN(heads); i++)
+    hf_table_init(&t, columns);
+    for (size_t i = 0; i < columns; i++)
         hf_table_cell(&t, heads[i]);
     for (size_t i = 0; i < l->n; i++) {
         struct row r;
         look(l->dbs[i], &r);
         put_table_row(&t, &r);
-        for (size_t k = 0; k < r.n_replicas; k++)
-            put_replica_row(&t, &r.replicas[k]);
+        if (columns > 4)
+            put_live_cells(&t, find_live(&v->live, r.path, NULL));
+        put_replica_rows(&t, &r, &v->live);
         if (r.is_error)
             fprintf(stderr, "holdfast status: %s: %s\n", r.path, r.err.text);
     }
@@ -165,6 +246,18 @@ static enum hf_code print_table(const struct hf_cmd_local *l, struct hf_err *err
                 "upgrade, writers too\n",
                 hf_sqlite_version());
     return rc;
+}
+
+/* What came over the socket, one object a replica. */
+static void put_live_json(struct hf_json *j, const struct hf_live_rows *live, const char *path)
+{
+    hf_json_key(j, "live");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < live->n; i++) {
+        if (strcmp(live->items[i].path, path) == 0)
+            hf_json_raw(j, live->items[i].json);
+    }
+    hf_json_array_end(j);
 }
 
 static void put_json_replicas(struct hf_json *j, const struct row *r)
@@ -183,7 +276,7 @@ static void put_json_replicas(struct hf_json *j, const struct row *r)
     hf_json_array_end(j);
 }
 
-static void put_json_row(struct hf_json *j, const struct row *r)
+static void put_json_row(struct hf_json *j, const struct row *r, const struct hf_live_rows *live)
 {
     hf_json_object_begin(j);
     hf_json_kstr(j, "path", r->path);
@@ -204,11 +297,14 @@ static void put_json_row(struct hf_json *j, const struct row *r)
         hf_json_kstr(j, "error", r->err.text);
     if (r->n_replicas > 0)
         put_json_replicas(j, r);
+    if (live->n > 0)
+        put_live_json(j, live, r->path);
     hf_json_object_end(j);
 }
 
-static enum hf_code print_json(const struct hf_cmd_local *l, struct hf_err *err)
+static enum hf_code print_json(const struct view *v, struct hf_err *err)
 {
+    const struct hf_cmd_local *l = &v->local;
     struct hf_out_json o;
     hf_out_json_begin(&o, "holdfast.status/1");
     hf_json_key(&o.j, "databases");
@@ -216,7 +312,7 @@ static enum hf_code print_json(const struct hf_cmd_local *l, struct hf_err *err)
     for (size_t i = 0; i < l->n; i++) {
         struct row r;
         look(l->dbs[i], &r);
-        put_json_row(&o.j, &r);
+        put_json_row(&o.j, &r, &v->live);
     }
     hf_json_array_end(&o.j);
     hf_json_key(&o.j, "sqlite");
@@ -227,18 +323,76 @@ static enum hf_code print_json(const struct hf_cmd_local *l, struct hf_err *err)
     return hf_out_json_end(&o, err);
 }
 
+/* ---- the running process ---- */
+
+/* A socket that nobody serves is no error unless it was asked for. */
+static enum hf_code load_live(struct view *v, struct hf_err *err)
+{
+    const struct hf_config_socket *conf = &v->local.cfg->socket;
+    const char *path = v->options->socket;
+    bool is_asked = path != NULL;
+    v->live = (struct hf_live_rows){0};
+    if (!is_asked && conf->enabled)
+        path = conf->path;
+    if (path == NULL)
+        return HF_OK;
+    struct hf_err why = HF_ERR_INIT;
+    enum hf_code rc = hf_live_rows_load(&v->live, path, &why);
+    if (rc == HF_OK)
+        return HF_OK;
+    hf_live_rows_deinit(&v->live);
+    if (is_asked) {
+        *err = why;
+        return rc;
+    }
+    if (rc != HF_E_NOT_FOUND)
+        fprintf(stderr, "holdfast status: warning: %s\n", why.text);
+    return HF_OK;
+}
+
+static enum hf_code show_once(const struct hf_run *run, struct hf_err *err)
+{
+    struct view v = {.options = run->options};
+    const char *path = run->n_args > 0 ? run->args[0] : NULL;
+    HF_TRY(hf_cmd_local_open(&v.options->config, path, &v.local, err));
+    enum hf_code rc = load_live(&v, err);
+    if (rc == HF_OK)
+        rc = v.options->json ? print_json(&v, err) : print_table(&v, err);
+    if (v.live.arena != NULL)
+        hf_live_rows_deinit(&v.live);
+    hf_cmd_local_close(&v.local);
+    return rc;
+}
+
+static volatile sig_atomic_t is_stop_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    is_stop_asked = 1;
+}
+
 static enum hf_code run_status(struct hf_run *run, struct hf_err *err)
 {
     const struct options *o = run->options;
-    struct hf_cmd_local l;
-    HF_TRY(hf_cmd_local_open(&o->config, run->n_args > 0 ? run->args[0] : NULL, &l, err));
-    enum hf_code rc = o->json ? print_json(&l, err) : print_table(&l, err);
-    hf_cmd_local_close(&l);
-    return rc;
+    if (!o->watch)
+        return show_once(run, err);
+    bool is_screen = hf_out_is_terminal(STDOUT_FILENO) && !o->json;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    while (!is_stop_asked) {
+        if (is_screen)
+            HF_TRY(hf_out_print(err, "\033[H\033[J"));
+        HF_TRY(show_once(run, err));
+        for (int i = 0; i < WATCH_MS * 1000 / SLICE_US && !is_stop_asked; i++)
+            hf_clock_sleep_us(SLICE_US);
+    }
+    return HF_OK;
 }
 
 static const struct hf_example examples[] = {
     {"holdfast status", "every database of /etc/holdfast.yml"},
+    {"holdfast status --watch", "again every second"},
     {"holdfast status /var/lib/app.db", "only this one; needs no configuration"},
     {NULL, NULL},
 };
@@ -246,7 +400,7 @@ static const struct hf_example examples[] = {
 const struct hf_command hf_cmd_status = {
     .name = "status",
     .group = "Look",
-    .summary = "show how far each database is, from local state",
+    .summary = "show how far each database is",
     .args = "[DB_PATH]",
     .max_args = 1,
     .flags = flags,
@@ -255,7 +409,10 @@ const struct hf_command hf_cmd_status = {
     .examples = examples,
     .run = run_status,
     .doc =
-        "Reads local files only; holdfast need not run. Status is ok, not initialized (never "
+        "Reads local files; holdfast need not run. When it does and its control socket is there "
+        "(socket: in the configuration), its own word is added: state, lag (age of the oldest "
+        "commit that is not in the replica), last upload, next snapshot, errors. Status is ok, not "
+        "initialized (never "
         "replicated, or reset), no database, standby (a copy that `restore -f` keeps) or error. "
         "The local TXID is the newest one that is safe in the replica; of a standby, in its main "
         "file. Of several replicas each has a row of its own: ok, behind, or unknown, with the "

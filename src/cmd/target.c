@@ -6,11 +6,11 @@
 #include "os/file.h"
 #include "store/url.h"
 
-static enum hf_code add_source(struct hf_cmd_target *t, const char *name, const char *url,
-                               struct hf_err *err)
+/* Takes the store. */
+static enum hf_code add_source(struct hf_cmd_target *t, const char *name,
+                               struct hf_store *take_store, struct hf_err *err)
 {
-    struct hf_cmd_source s = {.name = name};
-    HF_TRY(hf_store_open(url, &s.store, err));
+    struct hf_cmd_source s = {.name = name, .store = take_store};
     enum hf_code rc = hf_replica_new(s.store, "", &s.replica, err);
     if (rc != HF_OK) {
         hf_store_close(s.store);
@@ -26,9 +26,9 @@ static enum hf_code open_url(const struct hf_config_flags *flags, const char *ur
 {
     if (flags->path != NULL)
         return hf_err_set(err, HF_E_INVALID, "cannot specify a replica URL and the -config flag");
-    HF_TRY(add_source(t, "", url, err));
-    t->sources[0].name = hf_store_type(t->sources[0].store);
-    return HF_OK;
+    struct hf_store *store = NULL;
+    HF_TRY(hf_store_open(url, &store, err));
+    return add_source(t, hf_store_type(store), store, err);
 }
 
 static bool is_replica_dir(const char *path)
@@ -70,7 +70,10 @@ static enum hf_code open_replicas(struct hf_cmd_target *t, const struct hf_confi
             continue;
         is_known = true;
         struct hf_err one = HF_ERR_INIT;
-        enum hf_code opened = add_source(t, r->name, r->url, &one);
+        struct hf_store *store = NULL;
+        enum hf_code opened = hf_store_open_replica(r, &store, &one);
+        if (opened == HF_OK)
+            opened = add_source(t, r->name, store, &one);
         if (opened != HF_OK && t->skipped.code == HF_OK) {
             t->skipped = one;
             rc = opened;

@@ -292,6 +292,7 @@ static enum hf_code read_root(struct loader *l)
     HF_TRY(read_levels(l));
     HF_TRY(read_tiers(l));
     HF_TRY(read_dbs(l));
+    HF_TRY(hf_config_read_gateway(&l->rd, l->root));
     return hf_place_check_shared(l->rd.cfg, l->rd.err);
 }
 

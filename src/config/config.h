@@ -23,6 +23,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "config/gateway.h"
 
 struct hf_arena;
 
@@ -43,11 +44,6 @@ enum hf_replica_type {
 enum hf_page_format { HF_PAGE_FORMAT_AUTO, HF_PAGE_FORMAT_BLOCK, HF_PAGE_FORMAT_FRAME };
 
 enum hf_config_log_type { HF_CONFIG_LOG_TEXT, HF_CONFIG_LOG_JSON, HF_CONFIG_LOG_PRETTY };
-
-struct hf_config_strings {
-    const char **items;
-    size_t n;
-};
 
 struct hf_config_snapshot {
     int64_t interval_ms;  /* 0: no snapshots by time */
@@ -84,7 +80,7 @@ struct hf_config_sftp {
     const char *user;
     const char *password;
     const char *key_path;
-    const char *host_key; /* authorized-key format; NULL: the host is not verified */
+    const char *host_key; /* authorized-key format; NULL: known_hosts */
     bool concurrent_writes;
 };
 
@@ -166,6 +162,7 @@ struct hf_config_db {
     struct hf_config_replica *replicas;
     size_t n_replicas;
 
+    const char *tier;     /* as named in the file; NULL: none */
     int line;             /* of its entry in the file; 0 when it comes from the command line */
     struct hf_arena *own; /* memory of a database found in a directory, else NULL */
 };
@@ -187,6 +184,7 @@ struct hf_config_socket {
 enum hf_config_warning_kind {
     HF_CONFIG_UNKNOWN_KEY,  /* config check fails on these */
     HF_CONFIG_NOT_HONOURED, /* known to Litestream; the text says what happens instead */
+    HF_CONFIG_DIFFERS,      /* honoured, but not quite as Litestream does: for config check only */
     HF_CONFIG_UNSET,        /* $VAR that is not set in the environment: it became empty */
 };
 
@@ -196,6 +194,8 @@ struct hf_config_warning {
     int column;
     const char *key;  /* "dbs[2].replica.sync-intervall" */
     const char *text; /* "unknown key (did you mean sync-interval?)" */
+    size_t n_more;    /* further places of the same key; those without effect are told once */
+    const void *row;  /* private to config/ */
 };
 
 struct hf_config {
@@ -210,6 +210,7 @@ struct hf_config {
 
     struct hf_config_logging logging;
     struct hf_config_socket socket;
+    struct hf_config_gateway gateway;
     const char *addr;     /* "HOST:PORT" or ":PORT" of the metrics endpoint; NULL = off */
     const char *mcp_addr; /* NULL = off */
     const char *exec;     /* command line to run; NULL = none */

@@ -116,10 +116,13 @@ static void reference_key(struct page *p, const struct hf_key *key)
 {
     char facts[400];
     facts_text(key, facts, sizeof(facts));
-    SAY(p, "| `%s` | %s | %s | %s%s%s%s |\n", key->name, facts, since_text(key), key->doc,
+    SAY(p, "| `%s` | %s | %s | %s%s%s%s", key->name, facts, since_text(key), key->doc,
         key->not_honoured == NULL || key->kind == HF_KEY_REFUSED ? "" : " **Has no effect**: ",
         key->not_honoured == NULL || key->kind == HF_KEY_REFUSED ? "" : key->not_honoured,
         key->not_honoured == NULL || key->kind == HF_KEY_REFUSED ? "" : ".");
+    if (key->differs != NULL)
+        SAY(p, " *Unlike Litestream*: %s.", key->differs);
+    SAY(p, " |\n");
 }
 
 static void reference_section(struct page *p, const struct hf_section *s)
@@ -379,6 +382,8 @@ static void explain_key(struct page *p, const struct hf_section *s, const struct
     if (key->not_honoured != NULL)
         SAY(p, "  %s: %s.\n", key->kind == HF_KEY_REFUSED ? "Refused" : "Has no effect",
             key->not_honoured);
+    if (key->differs != NULL)
+        SAY(p, "  Unlike Litestream: %s.\n", key->differs);
     if ((key->flags & HF_KEY_GLOBAL) != 0)
         SAY(p, "  At the top of the file it is the default of all replicas.\n");
     if ((key->flags & HF_KEY_TIER) != 0)
@@ -429,6 +434,7 @@ static void explain_json_key(struct hf_json *j, const struct hf_section *s,
     hf_json_kbool(j, "secret", (key->flags & HF_KEY_SECRET) != 0);
     hf_json_kstr(j, "doc", key->doc);
     hf_json_kstr(j, "not_honoured", key->not_honoured);
+    hf_json_kstr(j, "differs", key->differs);
     hf_json_object_end(j);
 }
 

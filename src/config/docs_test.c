@@ -152,6 +152,9 @@ static void test_rows(void **state)
             const char *why = key->not_honoured;
             if (why != NULL && why[strlen(why) - 1] == '.')
                 fail_msg("%s.%s: the reason must not end in a full stop", s->path, key->name);
+            const char *how = key->differs;
+            if (how != NULL && (how[strlen(how) - 1] == '.' || strchr(how, '|') != NULL))
+                fail_msg("%s.%s: the difference must not end in a full stop", s->path, key->name);
         }
     }
     struct hf_raw_replica replica; /* asserts inside if a default does not parse */
@@ -228,7 +231,8 @@ static void test_example(void **state)
     assert_int_equal(hf_docs_example(&out, NULL), HF_OK);
     if (hf_config_parse("example", hf_buf_str(&out), out.len, NULL, &cfg, &err) != HF_OK)
         fail_msg("%s", err.text);
-    assert_int_equal(cfg->n_warnings, 0);
+    for (size_t i = 0; i < cfg->n_warnings; i++)
+        assert_int_equal(cfg->warnings[i].kind, HF_CONFIG_DIFFERS);
     assert_int_equal(cfg->n_dbs, 1);
     hf_config_free(cfg);
     hf_buf_deinit(&out);

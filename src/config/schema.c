@@ -238,19 +238,36 @@ static enum hf_code set_strings(struct hf_reading *rd, const struct hf_key *key,
     return HF_OK;
 }
 
-static void warn_not_honoured(struct hf_reading *rd, const struct hf_key *key,
-                              const struct hf_yaml *value, const char *name)
+/* Once for each row: a fleet's file says the same of every database. */
+static void warn_once(struct hf_reading *rd, const struct hf_key *key, struct hf_config_warning *w)
+{
+    for (size_t i = 0; i < rd->cfg->n_warnings; i++) {
+        struct hf_config_warning *old = &rd->cfg->warnings[i];
+        if (old->row != key || old->kind != w->kind)
+            continue;
+        old->n_more += !rd->is_muted;
+        return;
+    }
+    w->row = key;
+    hf_reading_warn(rd, w);
+}
+
+static void warn_of_row(struct hf_reading *rd, const struct hf_key *key,
+                        const struct hf_yaml *value, const char *name)
 {
     bool is_default =
         key->def != NULL && value->kind == HF_YAML_TEXT && strcasecmp(key->def, value->text) == 0;
-    if (key->not_honoured == NULL || is_default)
-        return;
-    struct hf_config_warning w = {.kind = HF_CONFIG_NOT_HONOURED,
-                                  .line = value->line,
-                                  .column = value->column,
-                                  .key = hf_arena_strdup(rd->cfg->arena, name)};
-    w.text = hf_arena_printf(rd->cfg->arena, "has no effect: %s", key->not_honoured);
-    hf_reading_warn(rd, &w);
+    struct hf_config_warning w = {
+        .line = value->line, .column = value->column, .key = hf_arena_strdup(rd->cfg->arena, name)};
+    if (key->not_honoured != NULL && !is_default) {
+        w.kind = HF_CONFIG_NOT_HONOURED;
+        w.text = hf_arena_printf(rd->cfg->arena, "has no effect: %s", key->not_honoured);
+        warn_once(rd, key, &w);
+    } else if (key->differs != NULL) {
+        w.kind = HF_CONFIG_DIFFERS;
+        w.text = key->differs;
+        warn_once(rd, key, &w);
+    }
 }
 
 static enum hf_code set_text(struct hf_reading *rd, const struct hf_key *key,
@@ -280,7 +297,7 @@ enum hf_code hf_schema_set(struct hf_reading *rd, const struct hf_key *key,
     }
     if (value->kind == HF_YAML_NULL)
         return HF_OK; /* "key:" alone leaves the default */
-    warn_not_honoured(rd, key, value, name);
+    warn_of_row(rd, key, value, name);
     if (key->kind == HF_KEY_NODE)
         return HF_OK;
     if (key->kind == HF_KEY_STRINGS)

@@ -53,6 +53,7 @@ struct hf_key {
     const struct hf_section *section;
     const char *const *words; /* ENUM, ended by NULL */
     const char *not_honoured; /* what happens instead; NULL: it is honoured */
+    const char *differs;      /* from Litestream, although it is honoured; NULL: nothing */
 };
 
 struct hf_section {
@@ -84,7 +85,6 @@ struct hf_raw_db {
     const char *dir;
     const char *meta_path;
     const char *meta_dir;
-    const char *tier;
 };
 
 extern const struct hf_section hf_section_root;
@@ -92,6 +92,9 @@ extern const struct hf_section hf_section_db;
 extern const struct hf_section hf_section_replica;
 extern const struct hf_section hf_section_level;
 extern const struct hf_section hf_section_snapshot;
+extern const struct hf_section hf_section_gateway;
+extern const struct hf_section hf_section_gateway_host;
+extern const struct hf_section hf_section_gateway_route;
 /* All of them, the order of the reference page. */
 extern const struct hf_section *const hf_sections[];
 extern const size_t hf_n_sections;
@@ -127,5 +130,8 @@ const struct hf_key *hf_schema_find(const struct hf_section *section, const char
 HF_MUST enum hf_code hf_reading_fail(struct hf_reading *rd, const struct hf_yaml *at,
                                      const char *name, const char *fmt, ...) HF_PRINTF(4, 5);
 void hf_reading_warn(struct hf_reading *rd, const struct hf_config_warning *w);
+
+/* The lists of the gateway: section, and its paths made absolute (gateway.c). */
+HF_MUST enum hf_code hf_config_read_gateway(struct hf_reading *rd, const struct hf_yaml *root);
 
 #endif

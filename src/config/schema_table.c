@@ -47,7 +47,6 @@ static SECTION(logging, "logging", "logging", "How and where to log.");
 #define F(field) offsetof(struct hf_config_socket, field)
 static const struct hf_key socket_keys[] = {
     {.name = "enabled", .kind = HF_KEY_BOOL, .offset = F(enabled), .def = "false", .since = "0.5",
-     .not_honoured = "this version has no control socket",
      .doc = "Serve the control socket."},
     {.name = "path", .kind = HF_KEY_STRING, .offset = F(path), .def = "/var/run/holdfast.sock",
      .since = "0.5", .doc = "Path of the Unix socket."},
@@ -88,8 +87,9 @@ static SECTION(retention, "retention", "retention", "Whether old files are delet
 
 static const struct hf_key validation_keys[] = {
     {.name = "interval", .kind = HF_KEY_MS, .offset = 0, .def = "0", .max = YEARS_MS,
-     .since = "0.5", .not_honoured = "replicas are not validated by themselves yet; restore with "
-                                     "-integrity-check full does it",
+     .since = "0.5",
+     .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+                     "timer compares replicas with their databases",
      .doc = "Time between two checks of each replica; 0 = off."},
 };
 static SECTION(validation, "validation", "validation", "Checks of replicas by themselves.");
@@ -113,6 +113,8 @@ static const struct hf_key replica_keys[] = {
      .doc = "Name in logs and for restore -replica. Default: the type."},
     {.name = "sync-interval", .kind = HF_KEY_NS, .offset = F(r.sync_interval_ns), .def = "1s",
      .min = MS_NS, .max = 86400 * SEC_NS, .since = "0.3", .flags = SHARED | HF_KEY_RELOAD,
+     .differs = "the first commit after a quiet interval goes at once; Litestream waits for its "
+                "next tick",
      .doc = "Least time between two uploads of a database that is being written. The first commit "
             "after a quiet interval goes at once, and 1 MiB of changes never waits."},
     {.name = "page-format", .kind = HF_KEY_ENUM, .offset = F(r.page_format), .def = "auto",
@@ -122,20 +124,25 @@ static const struct hf_key replica_keys[] = {
             "in a new one."},
     {.name = "retention", .kind = HF_KEY_MS, .offset = F(retention_ms), .min = 1, .max = YEARS_MS,
      .since = "0.3", .flags = HF_KEY_TIER | HF_KEY_RELOAD,
+     .differs = "it counts, as in 0.3; Litestream 0.5 ignores it and keeps what "
+                "snapshot.retention says",
      .doc = "How far back a restore from this replica reaches. Wins over snapshot.retention "
             "(Litestream 0.5 ignores it)."},
     {.name = "retention-check-interval", .kind = HF_KEY_MS,
      .offset = F(retention_check_interval_ms), .min = 10, .max = YEARS_MS, .since = "0.3",
      .flags = HF_KEY_TIER | HF_KEY_RELOAD,
+     .not_honoured = "what is too old is looked for after each snapshot and each compaction into "
+                     "L1, not by a clock of its own",
      .doc = "Time between two searches for snapshots that are too old. Default: 1h, or the "
             "retention if that is shorter."},
     {.name = "snapshot-interval", .kind = HF_KEY_MS, .offset = F(snapshot_interval_ms),
      .max = YEARS_MS, .since = "0.3", .flags = HF_KEY_TIER | HF_KEY_RELOAD,
+     .differs = "it counts, as in 0.3; Litestream 0.5 ignores it",
      .doc = "Time between two snapshots of this replica. Wins over snapshot.interval."},
     {.name = "validation-interval", .kind = HF_KEY_MS, .offset = F(r.validation_interval_ms),
      .def = "0", .max = YEARS_MS, .since = "0.3", .flags = SHARED,
-     .not_honoured = "replicas are not validated by themselves yet; restore with -integrity-check "
-                     "full does it",
+     .not_honoured = "replicate does not restore by itself; `holdfast verify -sample N` from a "
+                     "timer compares replicas with their databases",
      .doc = "Time between two trial restores of this replica; 0 = off."},
     {.name = "max-sync-ltx-files", .kind = HF_KEY_INT, .offset = F(r.max_sync_ltx_files),
      .def = "256", .min = 1, .max = 1000000, .since = "0.5", .flags = SHARED,
@@ -213,14 +220,16 @@ static const struct hf_key replica_keys[] = {
     {.name = "password", .kind = HF_KEY_STRING, .offset = F(password), .since = "0.3",
      .only = "sftp, nats", .flags = SHARED | HF_KEY_SECRET, .doc = "Its password."},
     {.name = "key-path", .kind = HF_KEY_STRING, .offset = F(r.sftp.key_path), .since = "0.3",
-     .only = "sftp", .flags = SHARED, .doc = "File of the private key."},
+     .only = "sftp", .flags = SHARED,
+     .doc = "File of the private key, without passphrase. Without it and without password: the keys "
+            "of ssh-agent, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa."},
     {.name = "host-key", .kind = HF_KEY_STRING, .offset = F(r.sftp.host_key), .since = "0.5",
      .only = "sftp", .flags = SHARED,
-     .doc = "The server's public key as in authorized_keys. Without it the server is not "
-            "verified."},
+     .doc = "The server's public key as in authorized_keys. Without it the server must be in "
+            "known_hosts (Litestream would not verify it)."},
     {.name = "concurrent-writes", .kind = HF_KEY_BOOL, .offset = F(r.sftp.concurrent_writes),
      .def = "true", .since = "0.5", .only = "sftp", .flags = SHARED,
-     .doc = "Several write requests in flight."},
+     .doc = "Several write requests in flight; false: one."},
 
     {.name = "jwt", .kind = HF_KEY_STRING, .offset = NATS(jwt), .since = "0.5", .only = "nats",
      .flags = SHARED | HF_KEY_SECRET, .doc = "User JWT."},
@@ -278,39 +287,52 @@ static const struct hf_key db_keys[] = {
     {.name = "watch", .kind = HF_KEY_BOOL, .offset = F(d.watch), .def = "false", .since = "0.5",
      .doc = "Take up databases that appear in dir later, drop those that go."},
     {.name = "meta-path", .kind = HF_KEY_STRING, .offset = F(meta_path), .since = "0.3",
+     .differs = "our state is kept apart: a name that ends in -litestream gets -holdfast",
      .doc = "Directory of our local state. Default: .NAME-holdfast beside the database. A name "
             "that ends in -litestream gets -holdfast instead: Litestream's own state is never "
             "touched."},
     {.name = "meta-dir", .kind = HF_KEY_STRING, .offset = F(meta_dir), .since = "0.5",
      .doc = "With dir: directory under which each database gets its .NAME-holdfast."},
-    {.name = "tier", .kind = HF_KEY_STRING, .offset = F(tier), .since = "holdfast",
+    {.name = "tier", .kind = HF_KEY_STRING, .offset = F(d.tier), .since = "holdfast",
      .doc = "Name of a bundle of settings under tiers: at the top. What stands here wins over it."},
     {.name = "monitor-interval", .kind = HF_KEY_NS, .offset = F(d.monitor_interval_ns), .def = "1s",
      .min = MS_NS, .max = 86400 * SEC_NS, .since = "0.3", .flags = HF_KEY_TIER,
+     .not_honoured = "writes are noticed when they happen; only files that can't be watched are "
+                     "looked at, every second",
      .doc = "Time between two looks at a database whose writes can't be watched, and the longest "
             "time until a new or replaced file is noticed."},
     {.name = "checkpoint-interval", .kind = HF_KEY_NS, .offset = F(d.checkpoint_interval_ns),
      .def = "1m", .max = 86400 * SEC_NS, .since = "0.3", .flags = HF_KEY_TIER,
+     .not_honoured = "the application's own checkpoints are left to it; a database that has been "
+                     "quiet for 10s with a log that is not copied back is checkpointed",
      .doc = "Checkpoint a WAL that has had changes for this long; 0 = not by time."},
     {.name = "busy-timeout", .kind = HF_KEY_MS, .offset = F(d.busy_timeout_ms), .def = "1s",
      .max = DAY_MS, .since = "0.3", .flags = HF_KEY_TIER,
      .doc = "How long to wait for a lock another program holds before trying again later."},
     {.name = "min-checkpoint-page-count", .kind = HF_KEY_INT,
      .offset = F(d.min_checkpoint_page_count), .def = "1000", .min = 1, .max = INT64_C(1) << 31,
-     .since = "0.3", .flags = HF_KEY_TIER, .doc = "Checkpoint a WAL of this many pages."},
+     .since = "0.3", .flags = HF_KEY_TIER,
+     .not_honoured = "only the log of an application that does not checkpoint itself is copied "
+                     "back by us, from 3000 pages on",
+     .doc = "Checkpoint a WAL of this many pages."},
     {.name = "max-checkpoint-page-count", .kind = HF_KEY_NODE, .since = "0.3",
      .flags = HF_KEY_TIER | HF_KEY_DEPRECATED,
-     .not_honoured = "the WAL is reset as soon as readers allow; truncate-page-n sets the size "
-                     "from which that is forced",
+     .not_honoured = "writers are never blocked until a log is copied back; they are held for "
+                     "50ms at most",
      .doc = "Litestream 0.3: size from which a checkpoint blocks writers."},
     {.name = "truncate-page-n", .kind = HF_KEY_INT, .offset = F(d.truncate_page_n),
      .def = "121359", .max = INT64_C(1) << 31, .since = "0.5", .flags = HF_KEY_TIER,
+     .not_honoured = "a log is never truncated by force: what its application leaves is copied "
+                     "back in steps, and writers are held for 50ms at most",
      .doc = "WAL size in pages from which it is truncated; 0 = the default."},
     {.name = "max-sync-wal-bytes", .kind = HF_KEY_SIZE, .offset = F(d.max_sync_wal_bytes),
      .def = "64MB", .min = 4096, .max = INT64_C(1) << 40, .since = "0.5", .flags = HF_KEY_TIER,
+     .not_honoured = "a file holds what was committed in one interval, however much; memory for "
+                     "it is bounded",
      .doc = "WAL bytes that one LTX file may take in."},
     {.name = "snapshot", .kind = HF_KEY_SECTION, .offset = F(d.snapshot),
      .section = &hf_section_snapshot, .since = "0.5", .flags = HF_KEY_TIER,
+     .differs = "it counts for this database alone; Litestream has one value for all",
      .doc = "Snapshot settings of this database; what is not set comes from the top."},
     {.name = "restore-if-db-not-exists", .kind = HF_KEY_BOOL,
      .offset = F(d.restore_if_db_not_exists), .def = "false", .since = "0.5",
@@ -319,6 +341,7 @@ static const struct hf_key db_keys[] = {
     {.name = "replica", .kind = HF_KEY_NODE, .section = &hf_section_replica, .since = "0.5",
      .doc = "The replica."},
     {.name = "replicas", .kind = HF_KEY_NODE, .section = &hf_section_replica, .since = "0.3",
+     .differs = "each one is written; Litestream 0.5 takes exactly one",
      .doc = "A list of replicas (Litestream 0.5 takes one only)."},
 };
 #undef F
@@ -346,7 +369,9 @@ static const struct hf_key root_keys[] = {
             "not at all. The newest one always stays."},
     {.name = "l0-retention-check-interval", .kind = HF_KEY_MS,
      .offset = F(l0_retention_check_interval_ms), .def = "15s", .min = 10, .max = DAY_MS,
-     .since = "0.5", .flags = HF_KEY_RELOAD, .doc = "Time between two searches for such files."},
+     .since = "0.5", .flags = HF_KEY_RELOAD,
+     .not_honoured = "L0 files that are too old are looked for after each compaction into L1",
+     .doc = "Time between two searches for such files."},
     {.name = "retention", .kind = HF_KEY_SECTION, .offset = F(retention_enabled),
      .section = &hf_section_retention, .since = "0.5", .doc = "Whether anything is deleted."},
     {.name = "verify-compaction", .kind = HF_KEY_BOOL, .offset = F(verify_compaction),
@@ -361,10 +386,14 @@ static const struct hf_key root_keys[] = {
      .def = "30s", .max = DAY_MS, .since = "0.5",
      .doc = "How long the last sync is tried when asked to stop; 0 = once."},
     {.name = "shutdown-sync-interval", .kind = HF_KEY_MS, .offset = F(shutdown_sync_interval_ms),
-     .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5", .doc = "Pause between those tries."},
+     .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5",
+     .not_honoured = "the last sync is not repeated: it goes on until it is done or "
+                     "shutdown-sync-timeout is over",
+     .doc = "Pause between those tries."},
     {.name = "addr", .kind = HF_KEY_STRING, .offset = F(addr), .since = "0.3",
-     .not_honoured = "this version serves no metrics; holdfast status shows the state",
-     .doc = "Address of the metrics endpoint, \":9090\"."},
+     .differs = "it also serves /healthz and the replication lag, and no pprof",
+     .doc = "Address that serves /metrics (Prometheus) and /healthz: \":9090\" on every interface, "
+            "\"127.0.0.1:9090\" on this machine only."},
     {.name = "mcp-addr", .kind = HF_KEY_STRING, .offset = F(mcp_addr), .since = "0.5",
      .not_honoured = "this version has no MCP server",
      .doc = "Address of the MCP server."},
@@ -372,11 +401,18 @@ static const struct hf_key root_keys[] = {
      .not_honoured = "this version sends no heartbeats",
      .doc = "Called at each heartbeat-interval in which every database was synced."},
     {.name = "heartbeat-interval", .kind = HF_KEY_MS, .offset = F(heartbeat_interval_ms),
-     .def = "5m", .min = 60000, .max = DAY_MS, .since = "0.5", .doc = "At least 1m."},
+     .def = "5m", .min = 60000, .max = DAY_MS, .since = "0.5",
+     .not_honoured = "this version sends no heartbeats",
+     .doc = "At least 1m."},
     {.name = "socket", .kind = HF_KEY_SECTION, .offset = F(socket),
-     .section = &hf_section_socket, .since = "0.5", .doc = "The control socket."},
+     .section = &hf_section_socket, .since = "0.5",
+     .differs = "Litestream's /debug paths are not served, /status is ours",
+     .doc = "The control socket."},
     {.name = "logging", .kind = HF_KEY_SECTION, .offset = F(logging),
      .section = &hf_section_logging, .since = "0.3", .doc = "How and where to log."},
+    {.name = "gateway", .kind = HF_KEY_SECTION, .offset = F(gateway),
+     .section = &hf_section_gateway, .since = "holdfast",
+     .doc = "The gateway for model requests (holdfast gateway)."},
 };
 #undef F
 SECTION(root, "", "", "The top of the file.");
@@ -384,7 +420,8 @@ SECTION(root, "", "", "The top of the file.");
 const struct hf_section *const hf_sections[] = {
     &hf_section_root,     &hf_section_db,      &hf_section_replica,   &tier_section,
     &hf_section_snapshot, &hf_section_level,   &hf_section_retention, &hf_section_validation,
-    &hf_section_socket,   &hf_section_logging,
+    &hf_section_socket,   &hf_section_logging, &hf_section_gateway,
+    &hf_section_gateway_host, &hf_section_gateway_route,
 };
 const size_t hf_n_sections = HF_ARRAY_LEN(hf_sections);
 

@@ -1,6 +1,14 @@
 #include "os/loop.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
+
+struct hf_io {
+    uv_poll_t uv;
+    int fd;
+    hf_io_fn *fn;
+    void *arg;
+};
 
 static void on_async(uv_async_t *h)
 {
@@ -64,6 +72,53 @@ void hf_timer_start(struct hf_timer *t, uint64_t delay_ms, uint64_t repeat_ms)
 void hf_timer_stop(struct hf_timer *t)
 {
     uv_timer_stop(&t->uv);
+}
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+    struct hf_io *io = h->data;
+    int got = (events & UV_READABLE ? HF_IO_READ : 0) | (events & UV_WRITABLE ? HF_IO_WRITE : 0);
+    io->fn(io->arg, io->fd, status < 0 ? HF_IO_READ | HF_IO_WRITE : got);
+}
+
+enum hf_code hf_io_new(struct hf_loop *l, int fd, hf_io_fn *fn, void *arg, struct hf_io **out,
+                       struct hf_err *err)
+{
+    struct hf_io *io = hf_calloc(1, sizeof(*io));
+    int rc = uv_poll_init(&l->uv, &io->uv, fd);
+    if (rc != 0) {
+        hf_free(io);
+        return hf_err_set(err, HF_E_IO, "watch socket: %s", uv_strerror(rc));
+    }
+    io->uv.data = io;
+    io->fd = fd;
+    io->fn = fn;
+    io->arg = arg;
+    *out = io;
+    return HF_OK;
+}
+
+void hf_io_watch(struct hf_io *io, int events)
+{
+    if (events == 0) {
+        hf_assert(uv_poll_stop(&io->uv) == 0);
+        return;
+    }
+    int want = (events & HF_IO_READ ? UV_READABLE : 0) | (events & HF_IO_WRITE ? UV_WRITABLE : 0);
+    hf_assert(uv_poll_start(&io->uv, want, on_poll) == 0);
+}
+
+static void free_closed(uv_handle_t *h)
+{
+    hf_free(h->data);
+}
+
+void hf_io_free(struct hf_io *io)
+{
+    if (io == NULL)
+        return;
+    uv_poll_stop(&io->uv);
+    uv_close((uv_handle_t *)&io->uv, free_closed);
 }
 
 enum hf_code hf_exe_path(char *out, size_t cap, struct hf_err *err)

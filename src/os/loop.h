@@ -44,6 +44,23 @@ void hf_timer_init(struct hf_timer *t, struct hf_loop *l, void (*fn)(void *arg),
 void hf_timer_start(struct hf_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 void hf_timer_stop(struct hf_timer *t);
 
+enum { HF_IO_READ = 1, HF_IO_WRITE = 2 };
+
+/*
+ * Readiness of a socket. fn gets what of HF_IO_READ | HF_IO_WRITE is possible now; an error of the
+ * socket shows as both. Free it before the descriptor is closed: epoll remembers closed ones.
+ */
+struct hf_io;
+typedef void hf_io_fn(void *arg, int fd, int events);
+
+/* HF_E_IO for what can't be polled. Watches nothing until hf_io_watch. */
+HF_MUST enum hf_code hf_io_new(struct hf_loop *l, int fd, hf_io_fn *fn, void *arg,
+                               struct hf_io **out, struct hf_err *err);
+/* events: 0 for none. Replaces what was watched. */
+void hf_io_watch(struct hf_io *io, int events);
+/* From a callback, too. NULL is allowed. */
+void hf_io_free(struct hf_io *io);
+
 /* Absolute path of this program. HF_E_INTERNAL if the system does not tell. */
 HF_MUST enum hf_code hf_exe_path(char *out, size_t cap, struct hf_err *err);
 

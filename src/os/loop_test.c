@@ -10,6 +10,8 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "os/loop.h"
 
@@ -62,6 +64,53 @@ static void test_loop(void **state)
     hf_loop_deinit(&l);
 }
 
+struct seen {
+    struct hf_io *io;
+    int events;
+    bool frees;
+};
+
+static void on_io(void *arg, int fd, int events)
+{
+    struct seen *s = arg;
+    char byte;
+    s->events |= events;
+    if (events & HF_IO_READ)
+        assert_true(read(fd, &byte, 1) >= 0);
+    if (s->frees) {
+        hf_io_free(s->io);
+        s->io = NULL;
+    }
+}
+
+static void test_io(void **state)
+{
+    (void)state;
+    struct hf_loop l;
+    struct seen seen = {0};
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    hf_loop_init(&l, on_wake, &wakes);
+    assert_int_equal(hf_io_new(&l, fds[0], on_io, &seen, &seen.io, NULL), HF_OK);
+    hf_io_watch(seen.io, HF_IO_WRITE);
+    while (seen.events == 0)
+        hf_loop_turn(&l, true);
+    assert_int_equal(seen.events, HF_IO_WRITE);
+    hf_io_watch(seen.io, 0);
+    assert_int_equal(write(fds[1], "a", 1), 1);
+    seen.events = 0;
+    hf_loop_turn(&l, false);
+    assert_int_equal(seen.events, 0);
+    hf_io_watch(seen.io, HF_IO_READ);
+    seen.frees = true;
+    while (seen.io != NULL)
+        hf_loop_turn(&l, true);
+    assert_int_equal(seen.events, HF_IO_READ);
+    close(fds[0]);
+    close(fds[1]);
+    hf_loop_deinit(&l);
+}
+
 static void test_exe_path(void **state)
 {
     (void)state;
@@ -75,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loop),
+        cmocka_unit_test(test_io),
         cmocka_unit_test(test_exe_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,8 @@ void db_clear_error(struct db *db)
 
 static void note_error(struct db *db, const char *what, const struct hf_err *err)
 {
+    db->errors++;
+    db->last_code = err->code;
     if (db->last_error != NULL && strcmp(db->last_error, err->text) == 0)
         return;
     hf_log(HF_LOG_ERROR, what, HF_F_STR("db", db->path), HF_F_STR("code", hf_code_word(err->code)),
@@ -268,6 +270,7 @@ void db_free(struct db *db)
     db_dests_free(db);
     pthread_mutex_destroy(&db->sums_lock);
     hf_config_db_free(db->take_conf);
+    hf_config_free(db->take_cfg);
     hf_free(db->path);
     hf_free(db->wal_path);
     hf_free(db->meta);

@@ -164,6 +164,10 @@ struct dest {
     uint64_t retry_at;
     uint64_t last_ship_ms;
     char *last_error;
+    enum hf_code last_code; /* of it */
+    uint64_t errors;
+    int64_t last_sync_ms; /* wall time of the last upload; 0 = none yet */
+    uint64_t ship_ms;     /* spent on uploads */
     uint64_t shipped_files;
     uint64_t shipped_bytes;
 
@@ -298,6 +302,13 @@ struct db {
     uint64_t await_since_ms;
     bool is_awaiting;
     char *last_error;
+    enum hf_code last_code;     /* of it */
+    bool is_urgent;             /* sync asked for: its interval does not count */
+    bool is_gone;               /* unregistered: closed, shown nowhere, freed with the engine */
+    struct hf_config *take_cfg; /* of a database registered later; owned */
+    int64_t last_sync_ms;       /* wall time of the last upload; 0 = none yet */
+    uint64_t ship_ms;           /* spent on uploads */
+    uint64_t errors;
 
     uint64_t shipped_files;
     uint64_t shipped_bytes;
@@ -487,8 +498,8 @@ bool db_spool_is_full(const struct db *db);
 void db_spool_chain(const struct db *db, uint64_t position, struct hf_ltx_list *out);
 
 /* ---- engine_stores.c: stores and the threads that serve them ---- */
-HF_MUST enum hf_code engine_get_store(struct engine *e, const char *url, struct hf_store **out,
-                                      struct hf_err *err);
+HF_MUST enum hf_code engine_get_store(struct engine *e, const struct hf_config_replica *conf,
+                                      struct hf_store **out, struct hf_err *err);
 /* By service: kind of store and host or bucket; of directories by their place in the list. */
 HF_MUST enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *conf,
                                       size_t index, struct lane_group **out, struct hf_err *err);
@@ -511,6 +522,21 @@ void engine_drop_gone_dirs(struct engine *e);
 void engine_rehash(struct engine *e);
 
 /* ---- engine_calls.c: requests of other threads, answered on the capture thread ---- */
+/* fn sets is_done when there is nothing more to do for it; until then it is called after each
+ * wake. */
+struct engine_call {
+    void (*fn)(struct engine *e, struct engine_call *call);
+    void *arg;
+    hf_db_status_fn *status_fn;
+    bool is_done;
+    bool result; /* the call was begun */
+    char text[HF_LIMIT_PATH];
+    struct engine_call *next;
+};
+/* "PATH is not in its replica URL: why". */
+void engine_tell_behind(const struct db *db, char *text, size_t size);
+/* Any other thread; true if it was done within timeout_ms. */
+bool engine_call_run(struct engine *e, struct engine_call *call, uint64_t timeout_ms);
 void engine_answer_calls(struct engine *e);
 /* Caller's thread: the loop ends; returns when it knows. */
 void engine_call_end(struct engine *e);

@@ -64,7 +64,7 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
     d->db = db;
     d->conf = &db->conf->replicas[i];
     set_form(d);
-    HF_TRY(engine_get_store(db->e, d->conf->url, &store, err));
+    HF_TRY(engine_get_store(db->e, d->conf, &store, err));
     HF_TRY(hf_replica_new(store, "", &d->replica, err));
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
     if (i == 0 || interval < db->sync_interval_ms)
@@ -117,6 +117,8 @@ void db_dests_free(struct db *db)
 
 static void dest_failed(struct dest *d, const char *what, const struct hf_err *err)
 {
+    d->errors++;
+    d->last_code = err->code;
     d->retry_ms = d->retry_ms == 0 ? DB_RETRY_MIN_MS : d->retry_ms * 2;
     if (d->retry_ms > DB_RETRY_MAX_MS)
         d->retry_ms = DB_RETRY_MAX_MS;
@@ -258,6 +260,8 @@ static void sent(struct dest *d, bool is_image)
     d->state = DEST_OK;
     d->shipped_files++;
     d->shipped_bytes += d->sent_bytes;
+    d->last_sync_ms = hf_clock_wall_ms();
+    d->ship_ms += d->last_ship_ms == 0 ? 0 : hf_clock_mono_ms() - d->last_ship_ms;
     d->behind_bytes = d->behind_bytes > d->sent_bytes ? d->behind_bytes - d->sent_bytes : 0;
     if (d->txid >= db->txid) {
         d->behind_ms = 0;
@@ -275,6 +279,8 @@ static void sent(struct dest *d, bool is_image)
         .page_size = d->sent.page_size,
     };
     db_upkeep_shipped(d, &at);
+    if (db_dests_are_synced(db))
+        db->is_urgent = false; /* who waits for more asks again */
 }
 
 /* The replica has it; a mark that can't be noted only costs a look later. */
@@ -450,7 +456,7 @@ static void catch_up(struct dest *d, uint64_t now)
 static bool is_due(const struct dest *d, uint64_t now)
 {
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
-    if (d->db->e->is_urgent || d->behind_bytes >= DB_SHIP_NOW_BYTES ||
+    if (d->db->e->is_urgent || d->db->is_urgent || d->behind_bytes >= DB_SHIP_NOW_BYTES ||
         now >= d->last_ship_ms + interval)
         return true;
     db_wake_at(d->db, d->last_ship_ms + interval);

@@ -71,6 +71,8 @@ static void ship_failed(struct db *db, enum hf_code rc, struct hf_err *err)
         other_writer(db, err);
         return;
     }
+    db->errors++;
+    db->last_code = rc;
     db->ship_retry_ms = db->ship_retry_ms == 0 ? DB_RETRY_MIN_MS : db->ship_retry_ms * 2;
     if (db->ship_retry_ms > DB_RETRY_MAX_MS)
         db->ship_retry_ms = DB_RETRY_MAX_MS;
@@ -102,6 +104,10 @@ static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
            HF_F_U64("pages", hf_pageset_count(db->batch.pages)), HF_F_END);
     db_file_shipped(db, db->next_txid, db->batch_first_ms);
     db->pos = db->next_pos;
+    if (!db_has_spool(db))
+        db->is_urgent = false; /* who waits for more asks again */
+    db->last_sync_ms = hf_clock_wall_ms();
+    db->ship_ms += hf_clock_mono_ms() - db->last_ship_ms;
     db->ship_retry_ms = 0;
     db->ship_retry_at = 0;
     if (db->is_image)
@@ -152,7 +158,7 @@ static bool is_early(const struct db *db, uint64_t now, size_t pending)
 
 static bool is_due(const struct db *db, uint64_t now)
 {
-    if (db->e->is_urgent || now >= db->last_ship_ms + interval_ms(db))
+    if (db->e->is_urgent || db->is_urgent || now >= db->last_ship_ms + interval_ms(db))
         return true;
     size_t pending = hf_capture_pending_bytes(db->cap);
     if (db->e->pending_bytes > HF_LIMIT_PENDING_ALL)

@@ -55,11 +55,45 @@ struct hf_db_status {
     uint64_t shipped_files;
     uint64_t shipped_bytes;
     uint64_t rebases;
-    const char *error; /* "" = none */
+    const char *type;         /* of the replica: "file" */
+    bool is_stopped;          /* hf_engine_stop_db */
+    uint64_t db_bytes;        /* as of the newest TXID */
+    int64_t last_sync_ms;     /* wall time of the last upload; 0 = none since the start */
+    int64_t next_snapshot_ms; /* wall time; 0 = none by time */
+    uint64_t errors;          /* since the start */
+    uint64_t ship_ms;         /* spent on uploads */
+    enum hf_code code;        /* of error */
+    const char *error;        /* "" = none */
 };
 typedef void hf_db_status_fn(void *arg, const struct hf_db_status *s);
 /* Calls fn for every destination of every database, on the capture thread, while the caller waits.
  */
 void hf_engine_status(struct hf_engine *e, hf_db_status_fn *fn, void *arg);
+
+/*
+ * Single databases, by any spelling of their path; from any thread but the engine's own, several at
+ * a time. HF_E_NOT_FOUND for one it does not know. (engine_ctl.c)
+ */
+struct hf_engine_result {
+    bool is_changed; /* false: it was so already */
+    uint64_t txid;   /* newest in the replica */
+};
+/* Ships what is committed now. HF_E_CONFLICT: it is stopped. HF_E_TIMEOUT says what it waits for;
+ * with timeout_ms 0 the sync is only begun. */
+HF_MUST enum hf_code hf_engine_sync_db(struct hf_engine *e, const char *path, uint32_t timeout_ms,
+                                       struct hf_engine_result *res, struct hf_err *err);
+/* Follows it again. */
+HF_MUST enum hf_code hf_engine_start_db(struct hf_engine *e, const char *path,
+                                        struct hf_engine_result *res, struct hf_err *err);
+/* Syncs, then lets go of it: other programs may do with it what they like. When it can't be synced
+ * within timeout_ms it is let go of all the same, and HF_E_TIMEOUT says what is missing in the
+ * replica. is_forgotten: it is no longer known either. */
+HF_MUST enum hf_code hf_engine_stop_db(struct hf_engine *e, const char *path, bool is_forgotten,
+                                       uint32_t timeout_ms, struct hf_engine_result *res,
+                                       struct hf_err *err);
+/* Adds the database of a configuration (hf_config_from_args), which is taken in any case.
+ * is_changed is false when it is known already. */
+HF_MUST enum hf_code hf_engine_register(struct hf_engine *e, struct hf_config *take_cfg,
+                                        struct hf_engine_result *res, struct hf_err *err);
 
 #endif

@@ -11,17 +11,6 @@
 
 enum { SYNC_POLL_MS = 2 };
 
-/* A request of the caller's thread, answered on the capture thread. */
-struct engine_call {
-    void (*fn)(struct engine *e, struct engine_call *call);
-    void *arg;
-    hf_db_status_fn *status_fn;
-    bool is_done;
-    bool result; /* the call was begun */
-    char text[HF_LIMIT_PATH];
-    struct engine_call *next;
-};
-
 void engine_answer_calls(struct engine *e)
 {
     pthread_mutex_lock(&e->call_lock);
@@ -38,7 +27,7 @@ void engine_answer_calls(struct engine *e)
     pthread_mutex_unlock(&e->call_lock);
 }
 
-static bool call_engine(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
+bool engine_call_run(struct engine *e, struct engine_call *call, uint64_t timeout_ms)
 {
     pthread_mutex_lock(&e->call_lock);
     call->next = e->calls;
@@ -60,7 +49,7 @@ static bool call_engine(struct engine *e, struct engine_call *call, uint64_t tim
     return call->is_done;
 }
 
-static void tell_behind(const struct db *db, char *text, size_t size)
+void engine_tell_behind(const struct db *db, char *text, size_t size)
 {
     const struct dest *d = db_dest_behind(db);
     const char *why = db->last_error == NULL ? db_state_word(db->state) : db->last_error;
@@ -106,7 +95,7 @@ static void sync_call(struct engine *e, struct engine_call *call)
     }
     call->is_done = behind == NULL;
     if (behind != NULL)
-        tell_behind(behind, call->text, sizeof(call->text));
+        engine_tell_behind(behind, call->text, sizeof(call->text));
 }
 
 static void sync_over(struct engine *e, struct engine_call *call)
@@ -121,11 +110,18 @@ enum hf_code hf_engine_sync(struct hf_engine *he, uint32_t timeout_ms, struct hf
     struct engine_call *call = hf_calloc(1, sizeof(*call));
     struct engine_call over = {.fn = sync_over};
     call->fn = sync_call;
-    bool is_done = call_engine(e, call, timeout_ms);
+    bool is_done = engine_call_run(e, call, timeout_ms);
     enum hf_code rc = is_done ? HF_OK : hf_err_set(err, HF_E_TIMEOUT, "%s", call->text);
     hf_free(call);
-    call_engine(e, &over, 1000);
+    engine_call_run(e, &over, 1000);
     return rc;
+}
+
+/* Snapshots are due at multiples of their interval, if anything is new by then. */
+static int64_t next_snapshot(const struct hf_config_replica *conf)
+{
+    int64_t iv = conf->snapshot_interval_ms;
+    return iv <= 0 ? 0 : (hf_clock_wall_ms() / iv + 1) * iv;
 }
 
 static void status_of(const struct db *db, struct hf_db_status *s)
@@ -139,6 +135,14 @@ static void status_of(const struct db *db, struct hf_db_status *s)
         .state = db_state_word(db->state),
         .dest = "ok",
         .spool_bytes = db->spool.bytes,
+        .type = hf_replica_type_word(db->dests[0].conf->type),
+        .is_stopped = db->state == DB_CLOSED,
+        .db_bytes = (uint64_t)db->pos.commit * db->pos.page_size,
+        .last_sync_ms = db->last_sync_ms,
+        .next_snapshot_ms = next_snapshot(db->dests[0].conf),
+        .errors = db->errors,
+        .ship_ms = db->ship_ms,
+        .code = db->last_error == NULL ? HF_OK : db->last_code,
         .txid = db->txid,
         .lag_ms = oldest == 0 ? 0 : hf_clock_wall_ms() - oldest,
         .pending_bytes = db->batch_bytes,
@@ -154,6 +158,7 @@ static void status_of(const struct db *db, struct hf_db_status *s)
 static void dest_status(const struct dest *d, struct hf_db_status *s)
 {
     int64_t oldest = d->behind_ms;
+    uint64_t db_errors = s->errors;
     s->replica = hf_replica_name(d->replica);
     s->dest = dest_state_word(d->state);
     s->txid = d->state == DEST_OK ? d->txid : 0;
@@ -162,15 +167,22 @@ static void dest_status(const struct dest *d, struct hf_db_status *s)
     s->pending_bytes += d->behind_bytes;
     s->shipped_files = d->shipped_files;
     s->shipped_bytes = d->shipped_bytes;
-    if (d->last_error != NULL)
+    s->type = hf_replica_type_word(d->conf->type);
+    s->last_sync_ms = d->last_sync_ms;
+    s->next_snapshot_ms = next_snapshot(d->conf);
+    s->errors = db_errors + d->errors;
+    s->ship_ms = d->ship_ms;
+    if (d->last_error != NULL) {
         s->error = d->last_error;
+        s->code = d->last_code;
+    }
 }
 
 static void status_call(struct engine *e, struct engine_call *call)
 {
     for (size_t i = 0; i < e->n_dbs; i++) {
         const struct db *db = e->dbs[i];
-        for (size_t k = 0; k < db->n_dests; k++) {
+        for (size_t k = 0; !db->is_gone && k < db->n_dests; k++) {
             struct hf_db_status s;
             status_of(db, &s);
             if (db_has_spool(db))
@@ -187,7 +199,7 @@ void hf_engine_status(struct hf_engine *he, hf_db_status_fn *fn, void *arg)
     call->fn = status_call;
     call->status_fn = fn;
     call->arg = arg;
-    (void)call_engine(&he->in, call, 10000);
+    (void)engine_call_run(&he->in, call, 10000);
     hf_free(call);
 }
 
@@ -201,5 +213,5 @@ void engine_call_end(struct engine *e)
 {
     struct engine_call call = {.fn = end_call};
     /* No wake behind it: the loop may be closed as soon as the call is done. */
-    (void)call_engine(e, &call, UINT32_MAX);
+    (void)engine_call_run(e, &call, UINT32_MAX);
 }

@@ -23,8 +23,8 @@ static struct db *find_db(const struct engine *e, const struct db_dir *dir, cons
                           size_t len)
 {
     struct db *db = e->by_name[bucket_of(e, dir, name, len)];
-    while (db != NULL &&
-           (db->dir != dir || strncmp(db->name, name, len) != 0 || db->name[len] != '\0'))
+    while (db != NULL && (db->is_gone || db->dir != dir || strncmp(db->name, name, len) != 0 ||
+                          db->name[len] != '\0'))
         db = db->hash_next;
     return db;
 }
@@ -45,10 +45,21 @@ void engine_rehash(struct engine *e)
 /* ---- watching ---- */
 
 /* A new file in a watched directory that a directory entry of the configuration covers. */
+static bool is_unregistered(const struct engine *e, const char *path)
+{
+    for (size_t i = 0; i < e->n_dbs; i++) {
+        if (e->dbs[i]->is_gone && strcmp(e->dbs[i]->path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void adopt_new_file(struct db_dir *dir, const char *name)
 {
     struct engine *e = dir->e;
     HF_AUTO_FREE char *path = hf_path_join(dir->path, name);
+    if (is_unregistered(e, path))
+        return;
     for (size_t i = 0; i < e->cfg->n_dirs; i++) {
         const struct hf_config_db *entry = e->cfg->dirs[i];
         if (!entry->watch || !hf_config_dir_match(entry, path) || !hf_config_is_database(path))

@@ -16,9 +16,12 @@ struct store_ref {
     struct store_ref *next;
 };
 
-enum hf_code engine_get_store(struct engine *e, const char *url, struct hf_store **out,
-                              struct hf_err *err)
+enum hf_code engine_get_store(struct engine *e, const struct hf_config_replica *conf,
+                              struct hf_store **out, struct hf_err *err)
 {
+    /* Two services may have a bucket of the same name. */
+    HF_AUTO_FREE char *url =
+        hf_asprintf("%s %s", conf->url, conf->endpoint == NULL ? "" : conf->endpoint);
     for (struct store_ref *s = e->stores; s != NULL; s = s->next) {
         if (strcmp(s->url, url) == 0) {
             *out = s->store;
@@ -26,9 +29,9 @@ enum hf_code engine_get_store(struct engine *e, const char *url, struct hf_store
         }
     }
     struct hf_store *store = NULL;
-    HF_TRY(hf_store_open(url, &store, err));
+    HF_TRY(hf_store_open_replica(conf, &store, err));
     struct store_ref *s = hf_calloc(1, sizeof(*s));
-    s->url = hf_strdup(url);
+    s->url = hf_steal(&url);
     s->store = store;
     s->next = e->stores;
     e->stores = s;

@@ -309,6 +309,18 @@ enum hf_code hf_follow_step(struct hf_follow *f, bool *is_applied, struct hf_err
     return rc;
 }
 
+void hf_follow_hint(struct hf_follow *f)
+{
+    f->is_hinted = true;
+}
+
+char *hf_follow_watch_dir(struct hf_replica *r)
+{
+    HF_AUTO_FREE char *any = hf_replica_object(r, &(struct hf_ltx_info){0, 1, 1, 0, 0});
+    HF_AUTO_FREE char *prefix = hf_path_dir(any);
+    return hf_store_watch_dir(hf_replica_store(r), prefix);
+}
+
 /* ---- running ---- */
 
 static void log_failure(struct hf_follow *f, enum hf_code rc, const struct hf_err *err)
@@ -338,6 +350,7 @@ static void log_recovery(struct hf_follow *f)
 
 enum hf_code hf_follow_run(struct hf_follow *f, struct hf_err *err)
 {
+    hf_assert(f->wait != NULL);
     struct hf_err local = HF_ERR_INIT;
     struct hf_err *e = err != NULL ? err : &local;
     while (!atomic_load(&f->is_stopping)) {
@@ -359,7 +372,8 @@ enum hf_code hf_follow_run(struct hf_follow *f, struct hf_err *err)
 void hf_follow_stop(struct hf_follow *f)
 {
     atomic_store(&f->is_stopping, true);
-    hf_dirwait_wake(f->wait);
+    if (f->wait != NULL)
+        hf_dirwait_wake(f->wait);
 }
 
 void hf_follow_status(struct hf_follow *f, struct hf_follow_status *out)
@@ -517,11 +531,9 @@ enum hf_code hf_follow_open(const struct hf_follow_options *o, struct hf_follow 
     f->must_list = true;
     pthread_mutex_init(&f->lock, NULL);
     hf_follow_state_init(&f->state, f->path, o->state_dir);
-    HF_AUTO_FREE char *any = hf_replica_object(f->replica, &(struct hf_ltx_info){0, 1, 1, 0, 0});
-    HF_AUTO_FREE char *prefix = hf_path_dir(any);
-    HF_AUTO_FREE char *dir = hf_store_watch_dir(hf_replica_store(f->replica), prefix);
+    HF_AUTO_FREE char *dir = hf_follow_watch_dir(f->replica);
     f->has_watch = dir != NULL;
-    enum hf_code rc = hf_dirwait_new(dir, &f->wait, err);
+    enum hf_code rc = o->is_driven ? HF_OK : hf_dirwait_new(dir, &f->wait, err);
     if (rc == HF_OK)
         rc = open_copy(f, o, err);
     if (rc != HF_OK) {

@@ -60,6 +60,7 @@ struct hf_follow_options {
     const char *state_dir; /* NULL: .NAME-holdfast beside it */
     uint64_t interval_ms;  /* longest time between two looks, at least 1 */
     bool is_forced;        /* an existing file that is not ours is replaced */
+    bool is_driven;        /* the caller steps and hints: no watch of its own, no hf_follow_run */
     hf_follow_base_fn *base;
     void *base_arg;
 };
@@ -83,6 +84,10 @@ HF_MUST enum hf_code hf_follow_open(const struct hf_follow_options *options, str
 /* Applies what there is, waits for nothing; then copies back if it is time. *is_applied: something
  * became visible. */
 HF_MUST enum hf_code hf_follow_step(struct hf_follow *f, bool *is_applied, struct hf_err *err);
+/* The replica's directory changed. From the thread that steps. */
+void hf_follow_hint(struct hf_follow *f);
+/* The directory to watch for that, NULL if the store has none. Caller frees. */
+char *hf_follow_watch_dir(struct hf_replica *r);
 /* True for errors that no retry can mend. */
 bool hf_follow_is_fatal(enum hf_code code);
 /* Follows until stopped (HF_OK) or until a fatal error; others are logged and tried again. */

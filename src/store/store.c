@@ -3,10 +3,57 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "store/backend.h"
+#include "store/stats.h"
 #include "store/url.h"
+
+/* Types of Litestream's that are not built in, and what to use instead. */
+static const struct {
+    enum hf_replica_type type;
+    const char *instead;
+} alternatives[] = {
+    {HF_REPLICA_GS, "Google Cloud Storage speaks S3: type s3 with endpoint "
+                    "https://storage.googleapis.com and an HMAC key"},
+    {HF_REPLICA_OSS, "Alibaba's OSS speaks S3: type s3 with endpoint "
+                     "https://s3.oss-REGION.aliyuncs.com"},
+    {HF_REPLICA_NATS, "use s3, abs, sftp or file"},
+    {HF_REPLICA_WEBDAV, "use sftp to the same server, or mount it and use file"},
+};
+
+static enum hf_code refuse_type(enum hf_replica_type type, struct hf_err *err)
+{
+    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported",
+               hf_replica_type_word(type));
+    for (size_t i = 0; i < HF_ARRAY_LEN(alternatives); i++) {
+        if (alternatives[i].type == type)
+            hf_err_hint(err, "%s", alternatives[i].instead);
+    }
+    return HF_E_UNSUPPORTED;
+}
+
+enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct hf_store **out,
+                                   struct hf_err *err)
+{
+    switch (conf->type) {
+    case HF_REPLICA_FILE:
+        return hf_store_file_open(conf->path, out, err);
+    case HF_REPLICA_ABS:
+        return hf_store_azure_open(conf, out, err);
+    case HF_REPLICA_SFTP:
+        return hf_store_sftp_open(conf, out, err);
+    case HF_REPLICA_S3:
+    case HF_REPLICA_GS:
+    case HF_REPLICA_NATS:
+    case HF_REPLICA_WEBDAV:
+    case HF_REPLICA_OSS:
+        break;
+    }
+    return refuse_type(conf->type, err);
+}
 
 enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
 {
@@ -16,8 +63,11 @@ enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err
     if (strcmp(u.type, "file") == 0) {
         rc = hf_store_file_open(u.path, out, err);
     } else {
-        rc = hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported", u.type);
-        hf_err_hint(err, "supported: a path or file:///path");
+        struct hf_config *cfg = NULL;
+        rc = hf_config_from_args(NULL, &url, 1, &cfg, err);
+        if (rc == HF_OK)
+            rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
+        hf_config_free(cfg);
     }
     hf_store_url_deinit(&u);
     return rc;
@@ -41,6 +91,12 @@ const char *hf_store_type(const struct hf_store *s)
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     return s->ops->type;
+}
+
+enum hf_store_times hf_store_times(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->times;
 }
 
 char *hf_store_watch_dir(const struct hf_store *s, const char *name)
@@ -100,13 +156,25 @@ enum hf_code hf_store_writer_write(struct hf_store_writer *w, const void *data, 
                                    struct hf_err *err)
 {
     hf_assert_magic(w->store, HF_STORE_MAGIC);
-    return len == 0 ? HF_OK : w->store->ops->writer_write(w, data, len, err);
+    if (len == 0)
+        return HF_OK;
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = w->store->ops->writer_write(w, data, len, err);
+    if (rc == HF_OK)
+        hf_store_stats_bytes(w->store->ops->type, HF_STORE_OP_PUT, len);
+    else
+        hf_store_stats_note(w->store->ops->type, HF_STORE_OP_PUT, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_writer_commit(struct hf_store_writer *w, struct hf_err *err)
 {
     hf_assert_magic(w->store, HF_STORE_MAGIC);
-    return w->store->ops->writer_commit(w, err);
+    const char *type = w->store->ops->type;
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = w->store->ops->writer_commit(w, err);
+    hf_store_stats_note(type, HF_STORE_OP_PUT, begin_ns, rc);
+    return rc;
 }
 
 void hf_store_writer_abort(struct hf_store_writer *w)
@@ -122,14 +190,20 @@ enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, uint64_t 
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(name, false, err));
-    return s->ops->reader_new(s, name, offset, out, err);
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->reader_new(s, name, offset, out, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_GET, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
                                   struct hf_err *err)
 {
     hf_assert_magic(r->store, HF_STORE_MAGIC);
-    return r->store->ops->reader_read(r, buf, len, got, err);
+    enum hf_code rc = r->store->ops->reader_read(r, buf, len, got, err);
+    if (rc == HF_OK)
+        hf_store_stats_bytes(r->store->ops->type, HF_STORE_OP_GET, *got);
+    return rc;
 }
 
 void hf_store_reader_free(struct hf_store_reader *r)
@@ -145,7 +219,19 @@ enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size,
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(name, false, err));
-    return s->ops->head(s, name, size, time_ms, err);
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->head(s, name, size, time_ms, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_HEAD, begin_ns, rc);
+    return rc;
+}
+
+static enum hf_code list(struct hf_store *s, const struct hf_store_list_query *q,
+                         struct hf_err *err)
+{
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->list(s, q, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_LIST, begin_ns, rc);
+    return rc;
 }
 
 enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *start_after,
@@ -154,7 +240,7 @@ enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *s
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(prefix, true, err));
     struct hf_store_list_query q = {prefix, start_after, false, fn, arg};
-    return s->ops->list(s, &q, err);
+    return list(s, &q, err);
 }
 
 enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix, hf_store_list_fn *fn,
@@ -163,7 +249,7 @@ enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix, hf_s
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(prefix, true, err));
     struct hf_store_list_query q = {prefix, NULL, true, fn, arg};
-    return s->ops->list(s, &q, err);
+    return list(s, &q, err);
 }
 
 enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_t n,
@@ -172,5 +258,31 @@ enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_
     hf_assert_magic(s, HF_STORE_MAGIC);
     for (size_t i = 0; i < n; i++)
         HF_TRY(check_name(names[i], false, err));
-    return n == 0 ? HF_OK : s->ops->remove(s, names, n, err);
+    if (n == 0)
+        return HF_OK;
+    uint64_t begin_ns = hf_clock_mono_ns();
+    enum hf_code rc = s->ops->remove(s, names, n, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_DELETE, begin_ns, rc);
+    return rc;
+}
+
+enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *data, size_t len,
+                             const char *etag, char etag_out[HF_STORE_ETAG], struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    if (s->ops->put_if == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no conditional writes there", s->url);
+    struct hf_store_put_if_args args = {name, data, len, etag, hf_clock_wall_ms()};
+    return s->ops->put_if(s, &args, etag_out, err);
+}
+
+enum hf_code hf_store_get(struct hf_store *s, const char *name, struct hf_buf *out,
+                          char etag_out[HF_STORE_ETAG], struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    if (s->ops->get == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no versions there", s->url);
+    return s->ops->get(s, name, out, etag_out, err);
 }

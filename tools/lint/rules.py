@@ -16,7 +16,11 @@ FEATURES = {"replica", "fleet", "gateway", "control"}
 LIBRARY = {
     "jansson.h": "jansson", "zstd.h": "zstd", "uv.h": "libuv", "yaml.h": "libyaml",
     "sqlite3.h": "sqlite3", "lz4.h": "liblz4", "lz4hc.h": "liblz4", "lz4frame.h": "liblz4",
-    "cmocka.h": "cmocka", "sodium.h": "libsodium",
+    "libssh2.h": "libssh2", "libssh2_sftp.h": "libssh2",
+    "cmocka.h": "cmocka", "sodium.h": "libsodium", "expat.h": "expat", "curl/curl.h": "libcurl",
+    "microhttpd.h": "libmicrohttpd", "openssl/crypto.h": "openssl", "openssl/err.h": "openssl",
+    "openssl/evp.h": "openssl", "openssl/hmac.h": "openssl", "openssl/ssl.h": "openssl",
+    "openssl/x509.h": "openssl", "openssl/pem.h": "openssl",
 }
 # C17 and POSIX: allowed everywhere. Anything in neither list must be decided on and added.
 STANDARD = set("""assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso646.h limits.h locale.h

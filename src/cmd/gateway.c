@@ -1,0 +1,148 @@
+/*
+ * holdfast gateway: serves model requests until it is told to stop; with an argument it asks a
+ * running gateway what it knows.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cmd/common.h"
+#include "cmd/gateway_ask.h"
+#include "cmd/rows.h"
+#include "gateway/gateway.h"
+#include "gateway/plan.h"
+
+struct options {
+    struct hf_config_flags config;
+    const char *log_level;
+    const char *down;
+    bool json;
+    bool is_check;
+};
+
+#define OPT(name_, kind_, member, ...)                                                             \
+    {                                                                                              \
+        .name = (name_), .kind = (kind_), .offset = offsetof(struct options, member), __VA_ARGS__  \
+    }
+
+static const struct hf_flag flags[] = {
+    HF_CONFIG_FLAGS(struct options, config),
+    OPT("log-level", HF_FLAG_STRING, log_level, .value = "LEVEL",
+        .doc = "debug, info, warn or error."),
+    OPT("down", HF_FLAG_STRING, down, .value = "HOST", .marks = HF_FLAG_OURS,
+        .doc = "With explain and what-if: as if HOST could not be reached."),
+    OPT("json", HF_FLAG_BOOL, json, .marks = HF_FLAG_OURS,
+        .doc = "With an argument: as JSON, schemas holdfast.gateway-status/1 and "
+               "holdfast.gateway-explain/1."),
+    OPT("config-validate", HF_FLAG_BOOL, is_check, .marks = HF_FLAG_OURS,
+        .doc = "Only compiles configuration and tier file, and ends."),
+};
+
+static void print_warnings(const struct hf_gw_plan *p)
+{
+    for (size_t i = 0; i < p->n_warnings; i++)
+        fprintf(stderr, "holdfast gateway: warning: %s\n", p->warnings[i]);
+}
+
+static int wait_for_signal(sigset_t *set)
+{
+    int sig = 0;
+    while (sigwait(set, &sig) != 0)
+        continue;
+    return sig;
+}
+
+static enum hf_code serve(const struct hf_config *cfg, const struct options *o,
+                          struct hf_gw_plan *plan, struct hf_err *err)
+{
+    struct hf_gateway *g = NULL;
+    sigset_t set;
+    HF_TRY(hf_cmd_setup_log(cfg, o->log_level, err));
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    HF_TRY(hf_gateway_start(&cfg->gateway, plan, &g, err));
+    hf_log(HF_LOG_INFO, "gateway", HF_F_STR("version", HF_VERSION),
+           HF_F_STR("listen", hf_gateway_address(g)), HF_F_U64("hosts", plan->n_hosts),
+           HF_F_U64("routes", plan->n_routes), HF_F_STR("config", cfg->file), HF_F_END);
+    int sig = wait_for_signal(&set);
+    hf_log(HF_LOG_INFO, "signal received, draining", HF_F_STR("signal", strsignal(sig)), HF_F_END);
+    hf_gateway_stop(g);
+    return HF_OK;
+}
+
+static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
+                        const struct hf_gw_plan *plan, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    const char *what = run->args[0];
+    struct hf_gateway_ask a = {.conf = &cfg->gateway, .is_json = o->json, .down = o->down};
+    if (strcmp(what, "status") == 0 && run->n_args == 1)
+        return hf_gateway_ask_status(&a, err);
+    if (strcmp(what, "hosts") == 0 && run->n_args == 1)
+        return hf_gateway_ask_hosts(&a, err);
+    if (strcmp(what, "routes") == 0 && run->n_args == 1)
+        return hf_gateway_ask_routes(&a, plan, err);
+    if (strcmp(what, "routes") == 0 && run->n_args == 3 && strcmp(run->args[1], "explain") == 0)
+        return hf_gateway_ask_explain(&a, run->args[2], err);
+    if (strcmp(what, "what-if") == 0 && run->n_args == 1 && o->down != NULL)
+        return hf_gateway_ask_routes(&a, plan, err);
+    return hf_err_set(err, HF_E_INVALID,
+                      "no such question: try status, hosts, routes, routes explain MODEL, or "
+                      "what-if --down HOST");
+}
+
+static enum hf_code run_gateway(struct hf_run *run, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_config *cfg = NULL;
+    struct hf_gw_plan *plan = NULL;
+    HF_TRY(hf_cmd_load_config(&o->config, &cfg, err));
+    enum hf_code rc = hf_gw_plan_new(&cfg->gateway, &plan, err);
+    if (rc == HF_OK && !cfg->gateway.is_set)
+        rc = hf_err_set(err, HF_E_INVALID, "%s has no gateway: section", cfg->file);
+    if (rc == HF_OK && run->n_args == 0) {
+        print_warnings(plan);
+        if (!o->is_check) {
+            rc = serve(cfg, o, plan, err);
+            plan = NULL; /* the gateway's */
+        }
+    } else if (rc == HF_OK) {
+        rc = ask(run, cfg, plan, err);
+    }
+    hf_gw_plan_free(plan);
+    hf_config_free(cfg);
+    return rc;
+}
+
+static const struct hf_example examples[] = {
+    {"holdfast gateway -config holdfast.yml", "serves until SIGTERM"},
+    {"holdfast gateway hosts", "what the running gateway thinks of its hosts"},
+    {"holdfast gateway routes explain qwen3:32b", "where a request for it would go now, and why"},
+    {"holdfast gateway what-if --down anvil", "what would become of every route"},
+    {NULL, NULL},
+};
+
+const struct hf_command hf_cmd_gateway = {
+    .name = "gateway",
+    .group = "Protect",
+    .summary = "keep model requests answered when a host dies",
+    .args = "[status | hosts | routes [explain MODEL] | what-if]",
+    .min_args = 0,
+    .max_args = 3,
+    .flags = flags,
+    .n_flags = HF_ARRAY_LEN(flags),
+    .options_size = sizeof(struct options),
+    .examples = examples,
+    .run = run_gateway,
+    .doc = "Takes requests in the dialects of Ollama, OpenAI and Anthropic at gateway.listen and "
+           "sends each to a host of the configuration that can answer it; when that host fails "
+           "before anything was answered, to the next one.\n\n"
+           "SIGTERM drains: running answers get gateway.drain-timeout to end. With an argument it "
+           "asks the gateway that runs with the same configuration.",
+};

@@ -1,0 +1,272 @@
+#include "cmd/gateway_ask.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cmd/out.h"
+#include "codec/httpurl.h"
+#include "codec/jsonscan.h"
+#include "gateway/plan.h"
+#include "net/httpclient.h"
+
+enum { ANSWER_BYTES = 16 << 20, TIMEOUT_MS = 10000, TEXT = 300 };
+
+/* ---- asking ---- */
+
+/* "http://127.0.0.1:4180" of "127.0.0.1:4180" or ":4180". */
+static char *base_url(const struct hf_config_gateway *conf)
+{
+    const char *scheme = conf->tls_cert != NULL ? "https" : "http";
+    const char *listen = conf->listen;
+    if (strncmp(listen, "0.0.0.0:", 8) == 0)
+        listen += 7;
+    return hf_asprintf("%s://%s%s", scheme, listen[0] == ':' ? "127.0.0.1" : "", listen);
+}
+
+static enum hf_code get(const struct hf_gateway_ask *a, const char *path,
+                        struct hf_http_reply *reply, struct hf_err *err)
+{
+    struct hf_http_client *client = NULL;
+    struct hf_http_client_opts o = {.tls = {.ca_file = a->conf->tls_cert}};
+    HF_AUTO_FREE char *base = base_url(a->conf);
+    HF_AUTO_FREE char *url = hf_asprintf("%s%s", base, path);
+    struct hf_http_request req = {
+        .method = "GET", .url = url, .deadlines = {.total_ms = TIMEOUT_MS}};
+    if (strncmp(a->conf->listen, "unix:", 5) == 0)
+        return hf_err_set(err, HF_E_UNSUPPORTED,
+                          "the gateway listens on a unix socket; ask it with curl --unix-socket");
+    HF_TRY(hf_http_client_new(&o, &client, err));
+    enum hf_code rc = hf_http_do(client, &req, reply, err);
+    if (rc == HF_OK && reply->head.status != 200)
+        rc = hf_err_set(err, HF_E_INVALID, "%s answered %d: %.200s", base, reply->head.status,
+                        hf_buf_str(&reply->body));
+    else if (rc != HF_OK)
+        hf_err_hint(err, "is `holdfast gateway` running with this configuration?");
+    hf_http_client_free(client);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+/* A member as text for a cell: strings unescaped, numbers as they are. */
+static const char *cell(const struct hf_jsonscan_value *v, char out[TEXT])
+{
+    out[0] = '\0';
+    if (v->kind == HF_JSON_STRING) {
+        if (hf_jsonscan_str(v, out, TEXT, NULL) != HF_OK)
+            snprintf(out, TEXT, "?");
+    } else if (v->kind == HF_JSON_NUMBER || v->kind == HF_JSON_TRUE || v->kind == HF_JSON_FALSE) {
+        snprintf(out, TEXT, "%.*s", (int)(v->len < 100 ? v->len : 100), v->text);
+    }
+    return out;
+}
+
+/* One row a member of the array, one column a key. */
+static enum hf_code table_of(const struct hf_jsonscan_value *array, const char *const *keys,
+                             size_t n, struct hf_err *err)
+{
+    struct hf_jsonscan s;
+    struct hf_jsonscan_value item;
+    struct hf_jsonscan_value v[16];
+    struct hf_table t;
+    char text[TEXT];
+    bool is_member = true;
+    hf_table_init(&t, n);
+    for (size_t i = 0; i < n; i++)
+        hf_table_cell(&t, keys[i]);
+    enum hf_code rc = hf_jsonscan_open(&s, array->text, array->len, err);
+    while (rc == HF_OK) {
+        rc = hf_jsonscan_next(&s, NULL, &item, &is_member, err);
+        if (rc != HF_OK || !is_member)
+            break;
+        rc = hf_jsonscan_find(item.text, item.len, keys, n, v, err);
+        for (size_t i = 0; rc == HF_OK && i < n; i++)
+            hf_table_cell(&t, cell(&v[i], text));
+    }
+    if (rc == HF_OK)
+        rc = hf_table_print(&t, err);
+    hf_table_deinit(&t);
+    return rc;
+}
+
+static enum hf_code print_json(struct hf_http_reply *r, struct hf_err *err)
+{
+    return hf_out_print(err, "%s\n", hf_buf_str(&r->body));
+}
+
+/* ---- the questions ---- */
+
+static enum hf_code status_text(struct hf_http_reply *r, struct hf_err *err)
+{
+    static const char *const keys[] = {"version", "uptime_ms", "requests",
+                                       "queued",  "paused",    "retries"};
+    struct hf_jsonscan_value v[HF_ARRAY_LEN(keys)];
+    char text[TEXT];
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, HF_ARRAY_LEN(keys), v, err));
+    for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
+        HF_TRY(hf_out_print(err, "%-10s %s\n", keys[i], cell(&v[i], text)));
+    return HF_OK;
+}
+
+enum hf_code hf_gateway_ask_status(const struct hf_gateway_ask *a, struct hf_err *err)
+{
+    struct hf_http_reply r;
+    hf_http_reply_init(&r, ANSWER_BYTES);
+    enum hf_code rc = get(a, "/holdfast/status", &r, err);
+    if (rc == HF_OK)
+        rc = a->is_json ? print_json(&r, err) : status_text(&r, err);
+    hf_http_reply_deinit(&r);
+    return rc;
+}
+
+static enum hf_code hosts_text(struct hf_http_reply *r, struct hf_err *err)
+{
+    static const char *const keys[] = {"hosts"};
+    static const char *const columns[] = {"name",   "state", "reason", "address",
+                                          "active", "ok",    "failed", "error"};
+    struct hf_jsonscan_value v;
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 1, &v, err));
+    return table_of(&v, columns, HF_ARRAY_LEN(columns), err);
+}
+
+enum hf_code hf_gateway_ask_hosts(const struct hf_gateway_ask *a, struct hf_err *err)
+{
+    struct hf_http_reply r;
+    hf_http_reply_init(&r, ANSWER_BYTES);
+    enum hf_code rc = get(a, "/holdfast/status", &r, err);
+    if (rc == HF_OK)
+        rc = a->is_json ? print_json(&r, err) : hosts_text(&r, err);
+    hf_http_reply_deinit(&r);
+    return rc;
+}
+
+static enum hf_code explain(const struct hf_gateway_ask *a, const char *model,
+                            struct hf_http_reply *r, struct hf_err *err)
+{
+    struct hf_buf path;
+    hf_buf_init(&path, HF_GW_TIER_FILE);
+    enum hf_code rc = hf_buf_appendf(&path, err, "/holdfast/explain?model=");
+    if (rc == HF_OK)
+        rc = hf_url_escape(&path, model, false, err);
+    if (rc == HF_OK && a->down != NULL)
+        rc = hf_buf_appendf(&path, err, "&down=");
+    if (rc == HF_OK && a->down != NULL)
+        rc = hf_url_escape(&path, a->down, false, err);
+    if (rc == HF_OK)
+        rc = get(a, hf_buf_str(&path), r, err);
+    hf_buf_deinit(&path);
+    return rc;
+}
+
+static enum hf_code explain_text(struct hf_http_reply *r, struct hf_err *err)
+{
+    static const char *const keys[] = {"model", "route", "decision", "candidates"};
+    static const char *const columns[] = {"host", "model", "state", "verdict"};
+    struct hf_jsonscan_value v[4];
+    char text[TEXT];
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 4, v, err));
+    for (size_t i = 0; i < 3; i++)
+        HF_TRY(hf_out_print(err, "%-9s %s\n", keys[i], cell(&v[i], text)));
+    return table_of(&v[3], columns, HF_ARRAY_LEN(columns), err);
+}
+
+enum hf_code hf_gateway_ask_explain(const struct hf_gateway_ask *a, const char *model,
+                                    struct hf_err *err)
+{
+    struct hf_http_reply r;
+    hf_http_reply_init(&r, ANSWER_BYTES);
+    enum hf_code rc = explain(a, model, &r, err);
+    if (rc == HF_OK)
+        rc = a->is_json ? print_json(&r, err) : explain_text(&r, err);
+    hf_http_reply_deinit(&r);
+    return rc;
+}
+
+/* "forge / llama3.1:8b": the candidate that was taken. */
+static void taken_of(const struct hf_jsonscan_value *array, char out[TEXT])
+{
+    static const char *const keys[] = {"host", "model", "verdict"};
+    struct hf_jsonscan s;
+    struct hf_jsonscan_value item;
+    struct hf_jsonscan_value v[3];
+    char host[TEXT];
+    char model[TEXT];
+    bool is_member = false;
+    snprintf(out, TEXT, "-");
+    if (hf_jsonscan_open(&s, array->text, array->len, NULL) != HF_OK)
+        return;
+    while (hf_jsonscan_next(&s, NULL, &item, &is_member, NULL) == HF_OK && is_member) {
+        if (hf_jsonscan_find(item.text, item.len, keys, 3, v, NULL) != HF_OK ||
+            !hf_jsonscan_is(&v[2], "taken"))
+            continue;
+        snprintf(out, TEXT, "%.100s / %.150s", cell(&v[0], host), cell(&v[1], model));
+        return;
+    }
+}
+
+static enum hf_code route_row(const struct hf_gateway_ask *a, const char *name, struct hf_table *t,
+                              struct hf_err *err)
+{
+    static const char *const keys[] = {"decision", "candidates"};
+    struct hf_http_reply r;
+    struct hf_jsonscan_value v[2];
+    char text[TEXT];
+    hf_http_reply_init(&r, ANSWER_BYTES);
+    enum hf_code rc = explain(a, name, &r, err);
+    if (rc == HF_OK)
+        rc = hf_jsonscan_find(hf_buf_str(&r.body), r.body.len, keys, 2, v, err);
+    if (rc == HF_OK) {
+        hf_table_cell(t, name);
+        hf_table_cell(t, cell(&v[0], text));
+        taken_of(&v[1], text);
+        hf_table_cell(t, text);
+    }
+    hf_http_reply_deinit(&r);
+    return rc;
+}
+
+/* All answers in one JSON document. */
+static enum hf_code routes_json(const struct hf_gateway_ask *a, const struct hf_gw_plan *plan,
+                                struct hf_err *err)
+{
+    struct hf_out_json o;
+    enum hf_code rc = HF_OK;
+    hf_out_json_begin(&o, "holdfast.gateway-routes/1");
+    hf_json_kstr(&o.j, "down", a->down);
+    hf_json_key(&o.j, "routes");
+    hf_json_array_begin(&o.j);
+    for (size_t i = 0; rc == HF_OK && i < plan->n_routes; i++) {
+        struct hf_http_reply r;
+        hf_http_reply_init(&r, ANSWER_BYTES);
+        rc = explain(a, plan->routes[i].name, &r, err);
+        if (rc == HF_OK)
+            hf_json_raw(&o.j, hf_buf_str(&r.body));
+        hf_http_reply_deinit(&r);
+    }
+    hf_json_array_end(&o.j);
+    if (rc == HF_OK)
+        return hf_out_json_end(&o, err);
+    hf_buf_deinit(&o.buf);
+    return rc;
+}
+
+enum hf_code hf_gateway_ask_routes(const struct hf_gateway_ask *a, const struct hf_gw_plan *plan,
+                                   struct hf_err *err)
+{
+    struct hf_table t;
+    enum hf_code rc = HF_OK;
+    if (a->is_json)
+        return routes_json(a, plan, err);
+    hf_table_init(&t, 3);
+    hf_table_cell(&t, "route");
+    hf_table_cell(&t, "decision");
+    hf_table_cell(&t, "goes to");
+    for (size_t i = 0; rc == HF_OK && i < plan->n_routes; i++)
+        rc = route_row(a, plan->routes[i].name, &t, err);
+    if (rc == HF_OK)
+        rc = hf_table_print(&t, err);
+    hf_table_deinit(&t);
+    return rc;
+}

@@ -1,0 +1,72 @@
+/*
+ * The gateway: section of the configuration, as plain values. What it means (which candidate takes
+ * over from which) is gateway/plan.h's business.
+ *
+ * Part of struct hf_config: read-only after loading, strings live as long as it does.
+ */
+#ifndef HF_CONFIG_GATEWAY_H
+#define HF_CONFIG_GATEWAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hf_config_strings {
+    const char **items;
+    size_t n;
+};
+
+/* What a host speaks. */
+enum hf_config_host_kind { HF_CONFIG_OLLAMA, HF_CONFIG_OPENAI, HF_CONFIG_ANTHROPIC };
+
+struct hf_config_gateway_host {
+    const char *name;
+    const char *url;           /* base URL; for openai with the /v1 */
+    const char *tailscale_url; /* second way to it; NULL: none */
+    int kind;                  /* enum hf_config_host_kind */
+    const char *api_key;       /* secret */
+    const char *api_version;   /* Anthropic's version header; NULL: 2023-06-01 */
+    const char *model;         /* model of a provider that the tier file leaves to us; NULL: none */
+    int64_t local;             /* 1: ours, 0: a cloud, -1: by kind (ollama is ours) */
+    int64_t parallel;          /* requests at a time for one model; -1: 1 for ollama, else 32 */
+    int64_t parallel_all;      /* for all models together; 0: no such limit */
+    int line;
+};
+
+struct hf_config_gateway_route {
+    const char *name;
+    struct hf_config_strings aliases;
+    struct hf_config_strings to; /* "HOST/MODEL" or "HOST/MODEL if A and B down", best first */
+    bool is_private;             /* never leaves the house */
+    int line;
+};
+
+struct hf_config_gateway {
+    bool is_set; /* the section is there */
+    const char *listen;
+    const char *node;         /* name of this machine among the hosts */
+    const char *tier_routing; /* absolute path of a tier-routing.json; NULL: none */
+    const char *health_file;  /* NULL: not written */
+    const char *override_file;
+    const char *tls_cert; /* both or none */
+    const char *tls_key;
+    int64_t probe_interval_ms;
+    int64_t probe_timeout_ms;
+    int64_t connect_timeout_ms;
+    int64_t load_timeout_ms;
+    int64_t idle_timeout_ms;
+    int64_t request_timeout_ms;
+    int64_t queue_timeout_ms;
+    int64_t pause_timeout_ms;
+    int64_t drain_timeout_ms;
+    int64_t max_body_bytes;
+    int64_t max_bodies_bytes;
+    int64_t queue_per_model;
+    int64_t queue_all;
+    struct hf_config_gateway_host *hosts;
+    size_t n_hosts;
+    struct hf_config_gateway_route *routes;
+    size_t n_routes;
+};
+
+#endif

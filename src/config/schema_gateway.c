@@ -1,0 +1,138 @@
+/*
+ * The rows of the gateway: section and of its lists; schema.h says what the columns mean. Laid out
+ * by hand, as schema_table.c is.
+ */
+#include <stddef.h>
+
+#include "config/schema.h"
+
+/* clang-format off */
+
+static const char *const kind_words[] = {"ollama", "openai", "anthropic", NULL};
+
+#define MIN_MS INT64_C(60000)
+
+#define F(field) offsetof(struct hf_config_gateway_host, field)
+static const struct hf_key host_keys[] = {
+    {.name = "name", .kind = HF_KEY_STRING, .offset = F(name), .since = "holdfast",
+     .doc = "Name of the host in routes, overrides and on the status page."},
+    {.name = "url", .kind = HF_KEY_STRING, .offset = F(url), .since = "holdfast",
+     .doc = "Base URL: http://10.0.0.2:11434 for Ollama, https://api.together.xyz/v1 for a server "
+            "that speaks OpenAI's dialect, https://api.anthropic.com for Anthropic. A loopback URL "
+            "is used only on the node of the host's name."},
+    {.name = "tailscale-url", .kind = HF_KEY_STRING, .offset = F(tailscale_url),
+     .since = "holdfast", .doc = "A second way to the host, tried when url does not connect."},
+    {.name = "kind", .kind = HF_KEY_ENUM, .offset = F(kind), .def = "ollama",
+     .words = kind_words, .since = "holdfast", .doc = "The dialect it speaks."},
+    {.name = "api-key", .kind = HF_KEY_STRING, .offset = F(api_key), .since = "holdfast",
+     .flags = HF_KEY_SECRET, .doc = "Key sent to it; best as $VARIABLE."},
+    {.name = "api-version", .kind = HF_KEY_STRING, .offset = F(api_version), .since = "holdfast",
+     .doc = "anthropic-version header; 2023-06-01 without it. With 2026-10-21 the sampling fields "
+            "are left out, because that version refuses them."},
+    {.name = "model", .kind = HF_KEY_STRING, .offset = F(model), .since = "holdfast",
+     .doc = "Model to ask a provider for where the tier file does not name one."},
+    {.name = "local", .kind = HF_KEY_TRI, .offset = F(local), .since = "holdfast",
+     .doc = "Whether the host is ours (true) or a cloud; private routes use only ours. Without it: "
+            "ollama hosts are ours, others are not."},
+    {.name = "parallel", .kind = HF_KEY_INT, .offset = F(parallel), .min = 1, .max = 1024,
+     .since = "holdfast", .doc = "Requests sent to it at a time for one model, the rest queues "
+            "here. Set it to OLLAMA_NUM_PARALLEL. Without it: 1 for ollama, 32 for others."},
+    {.name = "parallel-all", .kind = HF_KEY_INT, .offset = F(parallel_all), .def = "0",
+     .max = 4096, .since = "holdfast", .doc = "The same for all of its models together; 0 = no "
+            "such limit."},
+};
+#undef F
+const struct hf_section hf_section_gateway_host = {
+    "gateway-host", "gateway.hosts[]", "A server that models run on.", host_keys,
+    HF_ARRAY_LEN(host_keys)};
+
+#define F(field) offsetof(struct hf_config_gateway_route, field)
+static const struct hf_key route_keys[] = {
+    {.name = "name", .kind = HF_KEY_STRING, .offset = F(name), .since = "holdfast",
+     .doc = "Model name that clients ask for."},
+    {.name = "aliases", .kind = HF_KEY_STRINGS, .offset = F(aliases), .since = "holdfast",
+     .doc = "More names for the same."},
+    {.name = "to", .kind = HF_KEY_STRINGS, .offset = F(to), .since = "holdfast",
+     .doc = "Where it goes, best first: HOST/MODEL, or HOST/MODEL if A and B down, which counts "
+            "only while those hosts cannot be reached."},
+    {.name = "private", .kind = HF_KEY_BOOL, .offset = F(is_private), .def = "false",
+     .since = "holdfast", .doc = "Never leaves the house: hosts that are not local are left out."},
+};
+#undef F
+const struct hf_section hf_section_gateway_route = {
+    "gateway-route", "gateway.routes[]", "A model name and where it goes.", route_keys,
+    HF_ARRAY_LEN(route_keys)};
+
+#define F(field) offsetof(struct hf_config_gateway, field)
+static const struct hf_key gateway_keys[] = {
+    {.name = "listen", .kind = HF_KEY_STRING, .offset = F(listen), .def = "127.0.0.1:4180",
+     .since = "holdfast", .doc = "Address clients connect to: HOST:PORT, :PORT or unix:/path."},
+    {.name = "node", .kind = HF_KEY_STRING, .offset = F(node), .since = "holdfast",
+     .doc = "Name of this machine among the hosts: a host's loopback URL counts only here."},
+    {.name = "tier-routing", .kind = HF_KEY_STRING, .offset = F(tier_routing),
+     .since = "holdfast", .doc = "A tier-routing.json: its hosts, tiers and failover rules become "
+            "hosts and routes, named by tier and by model."},
+    {.name = "health-file", .kind = HF_KEY_STRING, .offset = F(health_file), .since = "holdfast",
+     .doc = "Written whenever a host's health changes, and every 15s, for other tools: "
+            "{\"HOST\":{\"healthy\":true,\"last_check\":TIME}}. Never read."},
+    {.name = "override-file", .kind = HF_KEY_STRING, .offset = F(override_file),
+     .since = "holdfast", .doc = "Read when it changes: {\"HOST\":{\"healthy\":false,"
+            "\"override\":true,\"expires\":TIME,\"by\":WHO,\"why\":TEXT}} takes a host out. "
+            "Without expires it counts for 24h from when the file was written."},
+    {.name = "tls-cert", .kind = HF_KEY_STRING, .offset = F(tls_cert), .since = "holdfast",
+     .doc = "Certificate chain (PEM) for clients; needs tls-key."},
+    {.name = "tls-key", .kind = HF_KEY_STRING, .offset = F(tls_key), .since = "holdfast",
+     .doc = "Key (PEM) of tls-cert."},
+    {.name = "probe-interval", .kind = HF_KEY_MS, .offset = F(probe_interval_ms), .def = "5s",
+     .min = 100, .max = 10 * MIN_MS, .since = "holdfast",
+     .doc = "Time between two health checks of a host that is up."},
+    {.name = "probe-timeout", .kind = HF_KEY_MS, .offset = F(probe_timeout_ms), .def = "3s",
+     .min = 100, .max = MIN_MS, .since = "holdfast", .doc = "How long a check may take."},
+    {.name = "connect-timeout", .kind = HF_KEY_MS, .offset = F(connect_timeout_ms), .def = "1s",
+     .min = 50, .max = MIN_MS, .since = "holdfast",
+     .doc = "For local hosts; clouds and second addresses get three times as long."},
+    {.name = "load-timeout", .kind = HF_KEY_MS, .offset = F(load_timeout_ms), .def = "5m",
+     .min = 1000, .max = 60 * MIN_MS, .since = "holdfast",
+     .doc = "How long a host may stay silent before its first byte while it loads a model and "
+            "reads the prompt, as long as its health checks are answered."},
+    {.name = "idle-timeout", .kind = HF_KEY_MS, .offset = F(idle_timeout_ms), .def = "1m",
+     .min = 1000, .max = 60 * MIN_MS, .since = "holdfast",
+     .doc = "Longest pause between two pieces of an answer."},
+    {.name = "request-timeout", .kind = HF_KEY_MS, .offset = F(request_timeout_ms), .def = "15m",
+     .min = 1000, .max = 1440 * MIN_MS, .since = "holdfast",
+     .doc = "Longest time for a request, all tries together."},
+    {.name = "queue-timeout", .kind = HF_KEY_MS, .offset = F(queue_timeout_ms), .def = "30s",
+     .min = 100, .max = 60 * MIN_MS, .since = "holdfast",
+     .doc = "Longest wait for a free slot of a host that is up."},
+    {.name = "pause-timeout", .kind = HF_KEY_MS, .offset = F(pause_timeout_ms), .def = "10m",
+     .max = 60 * MIN_MS, .since = "holdfast",
+     .doc = "Longest wait for a host to come back when no other candidate can take the request; "
+            "0 answers at once."},
+    {.name = "drain-timeout", .kind = HF_KEY_MS, .offset = F(drain_timeout_ms), .def = "1m",
+     .max = 60 * MIN_MS, .since = "holdfast",
+     .doc = "How long SIGTERM waits for running answers."},
+    {.name = "max-body", .kind = HF_KEY_SIZE, .offset = F(max_body_bytes), .def = "32MB",
+     .min = 1024, .max = INT64_C(1) << 30, .since = "holdfast",
+     .doc = "Largest request; it is kept in memory until it is answered, to be sent elsewhere if "
+            "a host fails."},
+    {.name = "max-bodies", .kind = HF_KEY_SIZE, .offset = F(max_bodies_bytes), .def = "256MB",
+     .min = 1024, .max = INT64_C(1) << 40, .since = "holdfast",
+     .doc = "All requests in memory together; more are answered 503."},
+    {.name = "queue-per-model", .kind = HF_KEY_INT, .offset = F(queue_per_model), .def = "64",
+     .min = 1, .max = 65536, .since = "holdfast",
+     .doc = "Requests that may wait for one model of one host."},
+    {.name = "queue-all", .kind = HF_KEY_INT, .offset = F(queue_all), .def = "256", .min = 1,
+     .max = 65536, .since = "holdfast", .doc = "Requests that may wait in all."},
+    {.name = "hosts", .kind = HF_KEY_NODE, .section = &hf_section_gateway_host,
+     .since = "holdfast", .doc = "The servers that models run on. An entry that the tier file "
+            "names as well adds to what is said there."},
+    {.name = "routes", .kind = HF_KEY_NODE, .section = &hf_section_gateway_route,
+     .since = "holdfast", .doc = "Model names and where they go. A name that is no route goes to "
+            "a host that has a model of that name."},
+};
+#undef F
+const struct hf_section hf_section_gateway = {
+    "gateway", "gateway", "The gateway for model requests.", gateway_keys,
+    HF_ARRAY_LEN(gateway_keys)};
+
+/* clang-format on */

@@ -1,0 +1,37 @@
+/*
+ * The gateway: takes requests in the dialects of Ollama, OpenAI and Anthropic, sends each to a host
+ * that can answer it, and goes elsewhere when that one fails, as long as nothing was answered.
+ *
+ *   client ─► net/httpserver ─► peek ─► choose (pure) ─► queue (pure) ─► net/httpclient ─► host
+ *   client ◄─ bounded buffer ◄─ hold until meaningful ◄─ answer (translate.h) ◄──────────── host
+ *
+ * Threads: requests are read on the server's threads and posted to the transfer thread of the
+ * gateway's own HTTP client, which owns everything else: hosts, queues, requests. No locks.
+ *
+ * Commit point: a streaming client hears nothing until the host has said something meaningful
+ * (HF_GW_HOLD_* at most); one that does not stream hears nothing until the answer is whole. Before
+ * it a failure moves the request on (failure.h); after it the client is told in its own dialect and
+ * the connection is cut.
+ *
+ * Pages beside the dialects: /healthz, /readyz, /metrics, /holdfast/status, /holdfast/explain.
+ */
+#ifndef HF_GATEWAY_GATEWAY_H
+#define HF_GATEWAY_GATEWAY_H
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "config/gateway.h"
+
+struct hf_gateway;
+struct hf_gw_plan;
+
+/* Listens and starts probing. conf must live until the gateway is stopped. Takes the plan. */
+HF_MUST enum hf_code hf_gateway_start(const struct hf_config_gateway *conf,
+                                      struct hf_gw_plan *take_plan, struct hf_gateway **out,
+                                      struct hf_err *err);
+const char *hf_gateway_address(const struct hf_gateway *g);
+/* Stops accepting, lets running answers finish (conf's drain-timeout), then cuts what is left and
+ * frees. */
+void hf_gateway_stop(struct hf_gateway *g);
+
+#endif

@@ -1,0 +1,373 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "codec/jsonscan.h"
+#include "gateway/gateway_int.h"
+#include "gateway/names.h"
+
+/* What is looked at, one at a time of each kind. */
+enum { LOOK_ALIVE, LOOK_TAGS, LOOK_PS };
+
+enum hf_dialect hf_gw_dialect(enum hf_config_host_kind kind)
+{
+    switch (kind) {
+    case HF_CONFIG_OPENAI:
+        return HF_DIALECT_OPENAI;
+    case HF_CONFIG_ANTHROPIC:
+        return HF_DIALECT_ANTHROPIC;
+    default:
+        return HF_DIALECT_OLLAMA;
+    }
+}
+
+/* ---- slots ---- */
+
+struct hf_gw_slot *hf_gw_slot_find(struct hf_gw_live_host *h, const char *model)
+{
+    for (struct hf_gw_slot *s = h->slots; s != NULL; s = s->next) {
+        if (hf_gw_name_equal(s->model, model))
+            return s;
+    }
+    return NULL;
+}
+
+struct hf_gw_slot *hf_gw_slot_get(struct hf_gw_live_host *h, const char *model)
+{
+    struct hf_gw_slot *s = hf_gw_slot_find(h, model);
+    if (s != NULL || h->n_slots == HF_GW_SLOTS)
+        return s;
+    s = hf_calloc(1, sizeof(*s));
+    s->host = h;
+    s->model = hf_strdup(model);
+    hf_gwq_init(&s->lane, (size_t)h->g->conf->queue_per_model, &h->g->n_waiting,
+                (size_t)h->g->conf->queue_all);
+    s->next = h->slots;
+    h->slots = s;
+    h->n_slots++;
+    return s;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+int64_t hf_gw_slot_room(const struct hf_gw_slot *s, uint64_t now_ms)
+{
+    const struct hf_gw_live_host *h = s->host;
+    int64_t room = h->conf->parallel - s->active;
+    int64_t cap = hf_health_cap(&h->health, now_ms);
+    if (h->conf->parallel_all > 0)
+        room = least(room, h->conf->parallel_all - h->active);
+    if (cap > 0)
+        room = least(room, cap - h->active);
+    return room;
+}
+
+enum hf_gw_model_state hf_gw_host_model(const struct hf_gw_live_host *h, const char *model)
+{
+    if (h->conf->kind != HF_CONFIG_OLLAMA || !h->has_tags)
+        return HF_GW_MODEL_UNKNOWN;
+    if (hf_models_find(&h->ps, model) != NULL)
+        return HF_GW_MODEL_LOADED;
+    return hf_models_find(&h->tags, model) != NULL ? HF_GW_MODEL_ON_DISK : HF_GW_MODEL_MISSING;
+}
+
+uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint64_t tried,
+                     struct hf_gw_facts *out, uint64_t now_ms)
+{
+    uint64_t down = 0;
+    for (size_t i = 0; i < g->n_hosts; i++)
+        down |= hf_health_is_down(&g->hosts[i].health) ? HF_GW_BIT(i) : 0;
+    for (size_t i = 0; i < route->n_candidates; i++) {
+        const struct hf_gw_candidate *c = &route->candidates[i];
+        struct hf_gw_live_host *h = &g->hosts[c->host];
+        struct hf_gw_slot *s = hf_gw_slot_find(h, c->model);
+        out[i] = (struct hf_gw_facts){
+            .health = h->health.state,
+            .model = hf_gw_host_model(h, c->model),
+            .is_open = s != NULL && !hf_breaker_allows(&s->breaker, now_ms),
+            .is_tried = (tried & HF_GW_BIT(i)) != 0,
+            .is_cloud = h->conf->is_cloud,
+            .free_slots =
+                s == NULL ? h->conf->parallel : hf_gw_slot_room(s, now_ms) - (int64_t)s->lane.n};
+    }
+    return down;
+}
+
+void hf_gw_discover(struct hf_gateway *g, const char *model, struct hf_gw_route *out)
+{
+    for (size_t i = 0; i < g->n_hosts && out->n_candidates < HF_GW_CANDIDATES; i++) {
+        struct hf_gw_live_host *h = &g->hosts[i];
+        const struct hf_model *m = hf_models_find(&h->tags, model);
+        if (m == NULL || m->is_remote || h->conf->is_cloud)
+            continue;
+        out->candidates[out->n_candidates++] = (struct hf_gw_candidate){.host = i, .model = model};
+    }
+}
+
+/* ---- health ---- */
+
+void hf_gw_host_event(struct hf_gw_live_host *h, enum hf_health_event ev, uint64_t now_ms)
+{
+    struct hf_gateway *g = h->g;
+    enum hf_health_state was = h->health.state;
+    if (!hf_health_step(&h->health, ev, (uint64_t)g->conf->probe_interval_ms, now_ms,
+                        hf_random_u32()))
+        return;
+    g->is_health_dirty = true;
+    hf_log(hf_health_is_down(&h->health) ? HF_LOG_WARN : HF_LOG_INFO, "host",
+           HF_F_STR("host", h->conf->name), HF_F_STR("was", hf_health_word(was)),
+           HF_F_STR("is", hf_health_word(h->health.state)), HF_F_STR("reason", h->health.reason),
+           HF_F_STR("error", h->last_error), HF_F_END);
+    if (!hf_health_is_routable(&h->health)) {
+        hf_gw_host_move_away(h, now_ms);
+    } else {
+        h->last_error[0] = '\0';
+        hf_gw_host_refresh(h);
+        hf_gw_unpause(g, now_ms);
+        hf_gw_host_pump(h, now_ms);
+    }
+}
+
+void hf_gw_host_refresh(struct hf_gw_live_host *h)
+{
+    h->tags_ms = 0;
+    h->ps_ms = 0;
+}
+
+void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_ms)
+{
+    struct hf_gw_live_host *h = s->host;
+    enum hf_gw_says says = hf_gw_failure_rule(f)->says;
+    h->n_ok += says == HF_GW_SAYS_GOOD;
+    h->n_failed += says == HF_GW_SAYS_MODEL || says == HF_GW_SAYS_DEAD;
+    if (says == HF_GW_SAYS_NOTHING) {
+        hf_breaker_dropped(&s->breaker);
+        return;
+    }
+    if (says == HF_GW_SAYS_DEAD)
+        hf_gw_host_event(h, HF_HEALTH_REFUSED, now_ms);
+    if (says == HF_GW_SAYS_DENIED)
+        hf_gw_host_event(h, HF_HEALTH_DENIED, now_ms);
+    if (says == HF_GW_SAYS_MISSING)
+        hf_gw_host_refresh(h);
+    if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
+        return;
+    if (hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32()))
+        hf_log(HF_LOG_WARN, "breaker", HF_F_STR("host", h->conf->name), HF_F_STR("model", s->model),
+               HF_F_STR("is", hf_breaker_word(s->breaker.state)), HF_F_END);
+}
+
+/* ---- looking ---- */
+
+static const char *look_path(const struct hf_gw_live_host *h, int what)
+{
+    if (what == LOOK_PS)
+        return "/api/ps";
+    if (h->conf->kind == HF_CONFIG_OLLAMA)
+        return what == LOOK_ALIVE ? "/api/version" : "/api/tags";
+    return "/v1/models";
+}
+
+static enum hf_http_flow look_body(void *arg, const uint8_t *data, size_t len)
+{
+    struct hf_gw_look *l = arg;
+    return hf_buf_append(&l->body, data, len, NULL) == HF_OK ? HF_HTTP_GO : HF_HTTP_STOP;
+}
+
+static void look_head(void *arg, const struct hf_http_head *head)
+{
+    struct hf_gw_look *l = arg;
+    l->status = head->status;
+}
+
+static void take_list(struct hf_gw_look *l)
+{
+    struct hf_gw_live_host *h = l->host;
+    struct hf_models list = {0};
+    struct hf_err err = HF_ERR_INIT;
+    if (l->status != 200 || hf_models_parse(hf_gw_dialect(h->conf->kind), hf_buf_str(&l->body),
+                                            l->body.len, &list, &err) != HF_OK)
+        return;
+    struct hf_models *old = l->what == LOOK_PS ? &h->ps : &h->tags;
+    hf_models_deinit(old);
+    *old = list;
+    h->has_tags = h->has_tags || l->what != LOOK_PS;
+}
+
+static void take_version(struct hf_gw_live_host *h, const char *text, size_t len)
+{
+    static const char *const keys[] = {"version"};
+    struct hf_jsonscan_value v;
+    char version[sizeof(h->version)];
+    if (h->conf->kind != HF_CONFIG_OLLAMA ||
+        hf_jsonscan_find(text, len, keys, 1, &v, NULL) != HF_OK ||
+        hf_jsonscan_str(&v, version, sizeof(version), NULL) != HF_OK)
+        return;
+    if (version[strspn(version, "0123456789abcdefghijklmnopqrstuvwxyz.+-")] == '\0')
+        memcpy(h->version, version, sizeof(version));
+}
+
+static void take_alive(struct hf_gw_look *l, const struct hf_http_result *res, uint64_t now_ms)
+{
+    struct hf_gw_live_host *h = l->host;
+    bool is_denied = l->status == 401 || l->status == 403;
+    bool is_ok = res->code == HF_OK && l->status < 500 && !is_denied;
+    if (is_ok) {
+        h->url_at = l->url_at;
+        take_version(h, hf_buf_str(&l->body), l->body.len);
+        hf_gw_host_event(h, HF_HEALTH_PROBE_OK, now_ms);
+        return;
+    }
+    if (res->code == HF_OK)
+        snprintf(h->last_error, sizeof(h->last_error), "health check: status %d", l->status);
+    else
+        snprintf(h->last_error, sizeof(h->last_error), "health check: %.150s", res->err->text);
+    hf_gw_host_event(h, is_denied ? HF_HEALTH_DENIED : HF_HEALTH_PROBE_FAILED, now_ms);
+}
+
+static bool look(struct hf_gw_live_host *h, int what, size_t url_at, uint64_t timeout_ms);
+
+static void look_done(void *arg, const struct hf_http_result *res)
+{
+    struct hf_gw_look *l = arg;
+    struct hf_gw_live_host *h = l->host;
+    uint64_t now_ms = hf_clock_mono_ms();
+    hf_http_call_free(l->call);
+    l->call = NULL;
+    bool is_ended = res->code == HF_E_CANCELED;
+    if (!is_ended && l->what != LOOK_ALIVE && res->code == HF_OK)
+        take_list(l);
+    /* The second address, before the host counts as failed. */
+    bool may_next = l->what == LOOK_ALIVE && res->code != HF_OK && !is_ended &&
+                    (l->url_at + 1) % h->conf->n_urls != h->url_at;
+    if (may_next)
+        hf_buf_deinit(&l->body);
+    if (may_next &&
+        look(h, l->what, (l->url_at + 1) % h->conf->n_urls, (uint64_t)h->conf->probe_timeout_ms))
+        return;
+    if (!is_ended && l->what == LOOK_ALIVE)
+        take_alive(l, res, now_ms);
+    hf_buf_deinit(&l->body);
+}
+
+static const struct hf_http_events look_events = {
+    .on_head = look_head, .on_body = look_body, .on_done = look_done};
+
+static bool look(struct hf_gw_live_host *h, int what, size_t url_at, uint64_t timeout_ms)
+{
+    struct hf_gw_look *l = &h->looks[what];
+    const struct hf_gw_host *c = h->conf;
+    const char *base = c->urls[url_at];
+    const char *path = look_path(h, what);
+    size_t len = strlen(base);
+    bool has_v1 = len > 3 && strcmp(base + len - 3, "/v1") == 0 && strncmp(path, "/v1", 3) == 0;
+    HF_AUTO_FREE char *url = hf_asprintf("%s%s", base, path + (has_v1 ? 3 : 0));
+    HF_AUTO_FREE char *bearer = hf_asprintf("Bearer %s", c->api_key == NULL ? "" : c->api_key);
+    struct hf_http_header headers[2];
+    size_t n = 0;
+    if (c->api_key != NULL && c->kind == HF_CONFIG_ANTHROPIC)
+        headers[n++] = (struct hf_http_header){"x-api-key", c->api_key};
+    else if (c->api_key != NULL)
+        headers[n++] = (struct hf_http_header){"Authorization", bearer};
+    if (c->kind == HF_CONFIG_ANTHROPIC)
+        headers[n++] = (struct hf_http_header){"anthropic-version", c->api_version};
+    struct hf_http_request req = {
+        .method = "GET",
+        .url = url,
+        .headers = headers,
+        .n_headers = n,
+        .deadlines = {.connect_ms = (uint32_t)timeout_ms, .total_ms = (uint32_t)timeout_ms}};
+    l->g = h->g;
+    l->host = h;
+    l->what = what;
+    l->url_at = url_at;
+    l->status = 0;
+    hf_buf_init(&l->body, HF_GW_LIST_BYTES);
+    if (hf_http_start(h->g->client, &req, &look_events, l, &l->call, NULL) == HF_OK)
+        return true;
+    l->call = NULL;
+    return false;
+}
+
+/* A host with requests in silence is looked at every second: a power cut shows at once. */
+static bool is_silent(const struct hf_gw_live_host *h, uint64_t now_ms)
+{
+    for (struct hf_gw_request *r = h->g->first; r != NULL; r = r->next) {
+        if (r->up != NULL && r->slot != NULL && r->slot->host == h &&
+            now_ms - (r->last_byte_ms > 0 ? r->last_byte_ms : r->sent_ms) > HF_HEALTH_FAST_MS)
+            return true;
+    }
+    return false;
+}
+
+static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
+{
+    bool is_up = hf_health_is_routable(&h->health);
+    uint64_t due_ms = h->health.next_probe_ms;
+    uint64_t timeout_ms = (uint64_t)h->conf->probe_timeout_ms;
+    if (hf_health_tick(&h->health, now_ms))
+        h->g->is_health_dirty = true;
+    bool is_watched = is_up && h->active > 0 && is_silent(h, now_ms);
+    if (is_watched || h->health.state == HF_HEALTH_SUSPECT)
+        timeout_ms =
+            timeout_ms < HF_HEALTH_FAST_MS * 3 / 2 ? timeout_ms : HF_HEALTH_FAST_MS * 3 / 2;
+    if (is_watched && h->health.last_ok_ms + HF_HEALTH_FAST_MS < due_ms)
+        due_ms = h->health.last_ok_ms + HF_HEALTH_FAST_MS;
+    if (now_ms >= due_ms && h->looks[LOOK_ALIVE].call == NULL)
+        look(h, LOOK_ALIVE, h->url_at, timeout_ms);
+    if (!is_up || h->health.state == HF_HEALTH_NEW || h->conf->kind == HF_CONFIG_ANTHROPIC)
+        return;
+    bool is_tags_due = h->tags_ms == 0 || now_ms - h->tags_ms >= HF_GW_LIST_MS;
+    if (is_tags_due && h->looks[LOOK_TAGS].call == NULL) {
+        h->tags_ms = now_ms;
+        look(h, LOOK_TAGS, h->url_at, (uint64_t)h->conf->probe_timeout_ms);
+    }
+    bool is_ps_due = h->ps_ms == 0 || now_ms - h->ps_ms >= (uint64_t)h->g->conf->probe_interval_ms;
+    if (h->conf->kind == HF_CONFIG_OLLAMA && is_ps_due && h->looks[LOOK_PS].call == NULL) {
+        h->ps_ms = now_ms;
+        look(h, LOOK_PS, h->url_at, (uint64_t)h->conf->probe_timeout_ms);
+    }
+}
+
+void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms)
+{
+    for (size_t i = 0; i < g->n_hosts; i++)
+        tick_host(&g->hosts[i], now_ms);
+}
+
+void hf_gw_hosts_init(struct hf_gateway *g, uint64_t now_ms)
+{
+    g->n_hosts = g->plan->n_hosts;
+    g->hosts = hf_calloc(g->n_hosts, sizeof(*g->hosts));
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        struct hf_gw_live_host *h = &g->hosts[i];
+        h->g = g;
+        h->conf = &g->plan->hosts[i];
+        h->index = i;
+        hf_health_init(&h->health, now_ms);
+    }
+}
+
+void hf_gw_hosts_deinit(struct hf_gateway *g)
+{
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        struct hf_gw_live_host *h = &g->hosts[i];
+        hf_models_deinit(&h->tags);
+        hf_models_deinit(&h->ps);
+        while (h->slots != NULL) {
+            struct hf_gw_slot *s = h->slots;
+            h->slots = s->next;
+            hf_assert(s->lane.n == 0);
+            hf_free(s->model);
+            hf_free(s);
+        }
+    }
+    hf_free(g->hosts);
+}

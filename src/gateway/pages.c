@@ -1,0 +1,425 @@
+/* What is answered from what the gateway knows: lists, status, explanation, metrics. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "gateway/gateway_int.h"
+#include "gateway/names.h"
+
+enum { PAGE_BYTES = 16 << 20 };
+
+static const char json_type[] = "application/json";
+
+void hf_gw_reply_text(struct hf_httpd_call *call, int status, const char *type, const char *text,
+                      size_t len)
+{
+    struct hf_httpd_reply r = {.status = status, .content_type = type, .body = text, .len = len};
+    hf_httpd_call_reply(call, &r);
+}
+
+static void reply_buf(struct hf_httpd_call *call, enum hf_code rc, const char *type,
+                      struct hf_buf *out)
+{
+    static const char full[] = "{\"error\":\"the page is larger than a page may be\"}";
+    if (rc == HF_OK)
+        hf_gw_reply_text(call, 200, type, (const char *)out->data, out->len);
+    else
+        hf_gw_reply_text(call, 500, json_type, full, sizeof(full) - 1);
+    hf_buf_deinit(out);
+}
+
+void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const struct hf_api_error *e,
+                       const struct hf_gw_headers *extra)
+{
+    struct hf_buf out;
+    hf_buf_init(&out, HF_GW_ERROR_BYTES);
+    if (hf_api_error_write(d, e, NULL, &out, NULL) != HF_OK)
+        hf_buf_reset(&out);
+    struct hf_httpd_reply r = {.status = hf_api_error_status(d, e),
+                               .content_type = json_type,
+                               .headers = extra == NULL ? NULL : extra->list,
+                               .n_headers = extra == NULL ? 0 : extra->n,
+                               .body = out.data,
+                               .len = out.len};
+    hf_httpd_call_reply(call, &r);
+    hf_buf_deinit(&out);
+}
+
+/* ---- lists ---- */
+
+static void merge(struct hf_gateway *g, bool is_ps, struct hf_models *out)
+{
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        const struct hf_models *from = is_ps ? &g->hosts[i].ps : &g->hosts[i].tags;
+        for (size_t k = 0; !g->hosts[i].conf->is_cloud && k < from->n; k++)
+            hf_models_add(out, &from->list[k]);
+    }
+}
+
+/* Names of routes are models, too. */
+static void add_routes(struct hf_gateway *g, struct hf_models *out)
+{
+    for (size_t i = 0; i < g->plan->n_routes; i++) {
+        struct hf_model m = {0};
+        HF_AUTO_FREE char *name = hf_strdup(g->plan->routes[i].name);
+        m.name = name;
+        hf_models_add(out, &m);
+    }
+}
+
+static enum hf_model_list form_of(const struct hf_httpd_call *call)
+{
+    return hf_httpd_call_header(call, "anthropic-version") != NULL ? HF_LIST_ANTHROPIC
+                                                                   : HF_LIST_OPENAI;
+}
+
+static void page_list(struct hf_gateway *g, struct hf_httpd_call *call, enum hf_model_list form)
+{
+    struct hf_models all = {0};
+    struct hf_buf out;
+    hf_buf_init(&out, PAGE_BYTES);
+    merge(g, form == HF_LIST_PS, &all);
+    if (form != HF_LIST_PS)
+        add_routes(g, &all);
+    enum hf_code rc = hf_models_write(form, &all, &out, NULL);
+    hf_models_deinit(&all);
+    reply_buf(call, rc, json_type, &out);
+}
+
+static void page_tags(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    page_list(g, call, HF_LIST_TAGS);
+}
+
+static void page_ps(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    page_list(g, call, HF_LIST_PS);
+}
+
+static void page_models(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    page_list(g, call, form_of(call));
+}
+
+static void page_model(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    const char *name = hf_httpd_call_path(call) + sizeof("/v1/models/") - 1;
+    enum hf_model_list form = form_of(call);
+    struct hf_models all = {0};
+    struct hf_buf out;
+    merge(g, false, &all);
+    add_routes(g, &all);
+    const struct hf_model *m = hf_models_find(&all, name);
+    if (m == NULL) {
+        struct hf_api_error e;
+        hf_api_error_set(&e, HF_API_MODEL, "model '%s' not found", name);
+        hf_gw_reply_error(call, form == HF_LIST_OPENAI ? HF_DIALECT_OPENAI : HF_DIALECT_ANTHROPIC,
+                          &e, NULL);
+    } else {
+        hf_buf_init(&out, PAGE_BYTES);
+        reply_buf(call, hf_model_write(form, m, &out, NULL), json_type, &out);
+    }
+    hf_models_deinit(&all);
+}
+
+static void page_alive(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    static const char text[] = "Ollama is running";
+    (void)g;
+    hf_gw_reply_text(call, 200, "text/plain; charset=utf-8", text, sizeof(text) - 1);
+}
+
+static void page_version(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    char text[100];
+    const char *lowest = NULL;
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        const char *v = g->hosts[i].version;
+        if (v[0] != '\0' && (lowest == NULL || strverscmp(v, lowest) < 0))
+            lowest = v;
+    }
+    int n = snprintf(text, sizeof(text), "{\"version\":\"%s\"}", lowest == NULL ? "0.0.0" : lowest);
+    hf_gw_reply_text(call, 200, json_type, text, (size_t)n);
+}
+
+/* ---- health of the gateway ---- */
+
+static void page_healthz(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    (void)g;
+    hf_gw_reply_text(call, 200, "text/plain", "ok\n", 3);
+}
+
+static void page_readyz(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        if (hf_health_is_routable(&g->hosts[i].health)) {
+            hf_gw_reply_text(call, 200, "text/plain", "ok\n", 3);
+            return;
+        }
+    }
+    static const char none[] = "no host is up\n";
+    hf_gw_reply_text(call, 503, "text/plain", none, sizeof(none) - 1);
+}
+
+/* ---- status ---- */
+
+static void put_slot(struct hf_json *j, struct hf_gw_slot *s, uint64_t now_ms)
+{
+    hf_json_object_begin(j);
+    hf_json_kstr(j, "model", s->model);
+    hf_json_ki64(j, "active", s->active);
+    hf_json_ku64(j, "queued", s->lane.n);
+    hf_json_ki64(j, "room", hf_gw_slot_room(s, now_ms));
+    hf_json_kstr(j, "breaker", hf_breaker_word(s->breaker.state));
+    if (s->breaker.state == HF_BREAKER_OPEN && s->breaker.until_ms > now_ms)
+        hf_json_ku64(j, "breaker_open_ms", s->breaker.until_ms - now_ms);
+    hf_json_ku64(j, "ok", s->n_ok);
+    hf_json_ku64(j, "failed", s->n_failed);
+    hf_json_ku64(j, "mean_ms", s->mean_ms);
+    hf_json_object_end(j);
+}
+
+static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_ms)
+{
+    hf_json_object_begin(j);
+    hf_json_kstr(j, "name", h->conf->name);
+    hf_json_kstr(j, "kind", hf_dialect_word(hf_gw_dialect(h->conf->kind)));
+    hf_json_kbool(j, "cloud", h->conf->is_cloud);
+    hf_json_kstr(j, "state", hf_health_word(h->health.state));
+    hf_json_kstr(j, "reason", h->health.reason);
+    hf_json_kstr(j, "error", h->last_error[0] == '\0' ? NULL : h->last_error);
+    hf_json_ku64(j, "since_ms", now_ms - h->health.since_ms);
+    hf_json_kstr(j, "address", h->conf->urls[h->url_at]);
+    hf_json_ki64(j, "active", h->active);
+    hf_json_ki64(j, "parallel", h->conf->parallel);
+    hf_json_ku64(j, "ok", h->n_ok);
+    hf_json_ku64(j, "failed", h->n_failed);
+    hf_json_ku64(j, "tokens_in", h->tokens_in);
+    hf_json_ku64(j, "tokens_out", h->tokens_out);
+    hf_json_ku64(j, "models", h->tags.n);
+    hf_json_key(j, "loaded");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < h->ps.n; i++)
+        hf_json_str(j, h->ps.list[i].name);
+    hf_json_array_end(j);
+    hf_json_key(j, "slots");
+    hf_json_array_begin(j);
+    for (struct hf_gw_slot *s = h->slots; s != NULL; s = s->next)
+        put_slot(j, s, now_ms);
+    hf_json_array_end(j);
+    hf_json_object_end(j);
+}
+
+static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    uint64_t now_ms = hf_clock_mono_ms();
+    struct hf_buf out;
+    struct hf_json j;
+    hf_buf_init(&out, PAGE_BYTES);
+    hf_json_init(&j, &out, false);
+    hf_json_object_begin(&j);
+    hf_json_kstr(&j, "schema", "holdfast.gateway-status/1");
+    hf_json_kstr(&j, "version", HF_VERSION);
+    hf_json_ku64(&j, "uptime_ms", now_ms - g->started_ms);
+    hf_json_ku64(&j, "requests", atomic_load(&g->n_requests));
+    hf_json_ku64(&j, "queued", g->n_waiting);
+    hf_json_ku64(&j, "paused", g->paused.n);
+    hf_json_ki64(&j, "retries", g->n_retries);
+    hf_json_key(&j, "hosts");
+    hf_json_array_begin(&j);
+    for (size_t i = 0; i < g->n_hosts; i++)
+        put_host(&j, &g->hosts[i], now_ms);
+    hf_json_array_end(&j);
+    hf_json_object_end(&j);
+    reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
+}
+
+static void put_candidate(struct hf_json *j, struct hf_gateway *g, const struct hf_gw_candidate *c,
+                          enum hf_gw_verdict v)
+{
+    struct hf_gw_live_host *h = &g->hosts[c->host];
+    hf_json_object_begin(j);
+    hf_json_kstr(j, "host", h->conf->name);
+    hf_json_kstr(j, "model", c->model);
+    hf_json_key(j, "if_down");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        if ((c->when_down & HF_GW_BIT(i)) != 0)
+            hf_json_str(j, g->hosts[i].conf->name);
+    }
+    hf_json_array_end(j);
+    hf_json_kstr(j, "state", hf_health_word(h->health.state));
+    hf_json_kstr(j, "verdict", hf_gw_verdict_word(v));
+    hf_json_object_end(j);
+}
+
+/* ?model=NAME[&down=HOST]: what would happen to a request now. */
+static void page_explain(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    const char *model = hf_httpd_call_query(call, "model");
+    const char *dead = hf_httpd_call_query(call, "down");
+    struct hf_gw_candidate found[HF_GW_CANDIDATES] = {{0}};
+    struct hf_gw_route own = {.name = model, .candidates = found};
+    struct hf_gw_facts facts[HF_GW_CANDIDATES];
+    struct hf_gw_choice choice;
+    struct hf_buf out;
+    struct hf_json j;
+    size_t gone = dead == NULL ? g->n_hosts : hf_gw_plan_host(g->plan, dead);
+    if (model == NULL || (dead != NULL && gone == g->n_hosts)) {
+        static const char text[] = "{\"error\":\"needs ?model=NAME, and &down= names a host\"}";
+        hf_gw_reply_text(call, 400, json_type, text, sizeof(text) - 1);
+        return;
+    }
+    const struct hf_gw_route *route = hf_gw_plan_route(g->plan, model);
+    if (route == NULL) {
+        hf_gw_discover(g, model, &own);
+        route = &own;
+    }
+    uint64_t down = hf_gw_facts(g, route, 0, facts, hf_clock_mono_ms());
+    for (size_t i = 0; gone < g->n_hosts && i < route->n_candidates; i++) {
+        if (route->candidates[i].host == gone)
+            facts[i].health = HF_HEALTH_DOWN;
+    }
+    struct hf_gw_ask ask = {.route = route,
+                            .facts = facts,
+                            .down = down | (gone < g->n_hosts ? HF_GW_BIT(gone) : 0),
+                            .is_ranked_alike = route == &own,
+                            .may_cloud = true,
+                            .pin = SIZE_MAX};
+    hf_gw_choose(&ask, &choice);
+    hf_buf_init(&out, PAGE_BYTES);
+    hf_json_init(&j, &out, false);
+    hf_json_object_begin(&j);
+    hf_json_kstr(&j, "schema", "holdfast.gateway-explain/1");
+    hf_json_kstr(&j, "model", model);
+    hf_json_kstr(&j, "route", route == &own ? NULL : route->name);
+    hf_json_kstr(&j, "decision",
+                 choice.is_found        ? hf_gw_reason_word(choice.reason)
+                 : choice.may_come_back ? "pause"
+                                        : "not found");
+    hf_json_key(&j, "candidates");
+    hf_json_array_begin(&j);
+    for (size_t i = 0; i < route->n_candidates; i++)
+        put_candidate(&j, g, &route->candidates[i], choice.verdicts[i]);
+    hf_json_array_end(&j);
+    hf_json_object_end(&j);
+    reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
+}
+
+/* ---- metrics ---- */
+
+static void metric(struct hf_buf *b, const char *name, const char *type, const char *help)
+{
+    if (hf_buf_appendf(b, NULL, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type) != HF_OK)
+        hf_buf_reset(b);
+}
+
+static enum hf_code put_counts(struct hf_gateway *g, struct hf_buf *b)
+{
+    metric(b, "holdfast_gateway_requests_total", "counter", "Requests by how they ended.");
+    for (int f = 0; f < HF_GW_FAILURES_; f++)
+        HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_requests_total{outcome=\"%s\"} %llu\n",
+                              hf_gw_failure_rule((enum hf_gw_failure)f)->word,
+                              (unsigned long long)g->n_by_outcome[f]));
+    metric(b, "holdfast_gateway_answers_total", "counter", "Answers by why their host was chosen.");
+    for (int r = 0; r <= HF_GW_DISCOVERED; r++)
+        HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_answers_total{reason=\"%s\"} %llu\n",
+                              hf_gw_reason_word((enum hf_gw_reason)r),
+                              (unsigned long long)g->n_by_reason[r]));
+    metric(b, "holdfast_gateway_queued", "gauge", "Requests that wait for a slot.");
+    HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_queued %zu\n", g->n_waiting));
+    metric(b, "holdfast_gateway_paused", "gauge", "Requests that wait for a host to come back.");
+    HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_paused %zu\n", g->paused.n));
+    metric(b, "holdfast_gateway_active", "gauge", "Requests under way.");
+    return hf_buf_appendf(b, NULL, "holdfast_gateway_active %zu\n", atomic_load(&g->n_requests));
+}
+
+static enum hf_code put_hosts(struct hf_gateway *g, struct hf_buf *b)
+{
+    metric(b, "holdfast_gateway_host_up", "gauge", "1 if the host takes requests.");
+    for (size_t i = 0; i < g->n_hosts; i++)
+        HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_host_up{host=\"%s\"} %d\n",
+                              g->hosts[i].conf->name, hf_health_is_routable(&g->hosts[i].health)));
+    metric(b, "gen_ai_client_token_usage_total", "counter", "Tokens by host and type.");
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        const struct hf_gw_live_host *h = &g->hosts[i];
+        HF_TRY(hf_buf_appendf(b, NULL,
+                              "gen_ai_client_token_usage_total{host=\"%s\",gen_ai_token_type="
+                              "\"input\"} %llu\ngen_ai_client_token_usage_total{host=\"%s\","
+                              "gen_ai_token_type=\"output\"} %llu\n",
+                              h->conf->name, (unsigned long long)h->tokens_in, h->conf->name,
+                              (unsigned long long)h->tokens_out));
+    }
+    return HF_OK;
+}
+
+static void page_metrics(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    struct hf_buf out;
+    hf_buf_init(&out, PAGE_BYTES);
+    enum hf_code rc = put_counts(g, &out);
+    if (rc == HF_OK)
+        rc = put_hosts(g, &out);
+    reply_buf(call, rc, "text/plain; version=0.0.4", &out);
+}
+
+/* ---- which page ---- */
+
+typedef void page_fn(struct hf_gateway *g, struct hf_httpd_call *call);
+
+static const struct {
+    const char *path;
+    page_fn *fn;
+} pages[] = {
+    {"/", page_alive},
+    {"/api/version", page_version},
+    {"/api/tags", page_tags},
+    {"/api/ps", page_ps},
+    {"/v1/models", page_models},
+    {"/healthz", page_healthz},
+    {"/readyz", page_readyz},
+    {"/metrics", page_metrics},
+    {"/holdfast/status", page_status},
+    {"/holdfast/explain", page_explain},
+};
+
+static void no_page(struct hf_httpd_call *call, const char *path, bool is_method)
+{
+    static const char *const managed[] = {"/api/pull",   "/api/push",   "/api/create", "/api/copy",
+                                          "/api/delete", "/api/blobs/", "/api/show"};
+    enum hf_endpoint ep;
+    bool is_managed = false;
+    char text[300];
+    for (size_t i = 0; i < HF_ARRAY_LEN(managed); i++)
+        is_managed = is_managed || strncmp(path, managed[i], strlen(managed[i])) == 0;
+    int status = is_managed ? 501 : (is_method || hf_endpoint_of_path(path, &ep)) ? 405 : 404;
+    int n = snprintf(text, sizeof(text), "{\"error\":\"%s\"}",
+                     is_managed      ? "the gateway does not manage models: ask the host itself"
+                     : status == 405 ? "method not allowed"
+                                     : "not found");
+    hf_gw_reply_text(call, status, json_type, text, (size_t)n);
+}
+
+void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    const char *path = hf_httpd_call_path(call);
+    const char *method = hf_httpd_call_method(call);
+    bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    bool is_method = false;
+    for (size_t i = 0; i < HF_ARRAY_LEN(pages); i++) {
+        if (strcmp(path, pages[i].path) != 0)
+            continue;
+        is_method = !is_get;
+        if (is_get) {
+            pages[i].fn(g, call);
+            return;
+        }
+    }
+    if (is_get && strncmp(path, "/v1/models/", 11) == 0 && path[11] != '\0')
+        page_model(g, call);
+    else
+        no_page(call, path, is_method);
+}

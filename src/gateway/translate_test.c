@@ -1,0 +1,290 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "gateway/translate.h"
+
+static void test_paths(void **state)
+{
+    (void)state;
+    enum hf_endpoint ep;
+    for (int i = 0; i < HF_EP_COUNT_; i++) {
+        assert_true(hf_endpoint_of_path(hf_endpoint_path((enum hf_endpoint)i), &ep));
+        assert_int_equal(ep, i);
+    }
+    assert_false(hf_endpoint_of_path("/v1/chat/completions/", &ep));
+    assert_false(hf_endpoint_of_path("", &ep));
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a;
+        const char *b;
+        bool is_equal;
+    } rows[] = {
+        {"llama3.2", "llama3.2:latest", true},
+        {"llama3.2:LATEST", "Llama3.2", true},
+        {"llama3.2:1b", "llama3.2", false},
+        {"llama3.2:1b", "llama3.2:1B", true},
+        {"llama3", "llama3.2:latest", false},
+        {"hf.co:443/a/b", "hf.co:443/a/b:latest", true},
+        {"a", "b", false},
+        {"a:b", "a:latest", false},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        assert_int_equal(hf_ollama_name_equal(rows[i].a, rows[i].b), rows[i].is_equal);
+        assert_int_equal(hf_ollama_name_equal(rows[i].b, rows[i].a), rows[i].is_equal);
+    }
+}
+
+static struct hf_request_head peeked(enum hf_endpoint ep, const char *body)
+{
+    struct hf_request_head h;
+    struct hf_err err = HF_ERR_INIT;
+    if (hf_request_peek(ep, body, strlen(body), &h, &err) != HF_OK)
+        fail_msg("%s: %s", body, err.text);
+    return h;
+}
+
+static void test_peek(void **state)
+{
+    (void)state;
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, " {\"model\" : \"a\\u0062\" }");
+    assert_string_equal(h.model, "ab");
+    assert_int_equal(h.model_at, 12);
+    assert_int_equal(h.model_len, 9);
+    assert_false(h.is_stream);
+    assert_true(h.is_collectable);
+    h = peeked(HF_EP_OLLAMA_CHAT, "{\"model\":\"a\",\"messages\":[ ]}");
+    assert_true(h.is_stream && h.is_load);
+    h = peeked(HF_EP_OLLAMA_GENERATE, "{\"model\":\"a\",\"prompt\":\"x\",\"stream\":false,"
+                                      "\"options\":{\"num_predict\":9}}");
+    assert_false(h.is_stream || h.is_load);
+    assert_int_equal(h.max_tokens, 9);
+    h = peeked(HF_EP_OLLAMA_EMBED, "{\"model\":\"a\",\"input\":\"x\"}");
+    assert_false(h.is_stream);
+    h = peeked(HF_EP_OPENAI_CHAT, "{\"model\":\"a\",\"n\":2}");
+    assert_false(h.is_collectable);
+    h = peeked(HF_EP_OPENAI_CHAT, "{\"model\":\"a\",\"logprobs\":true,\"max_tokens\":3}");
+    assert_false(h.is_collectable);
+    h = peeked(HF_EP_OPENAI_CHAT, "{\"model\":\"a\",\"n\":1,\"logprobs\":false,\"top_logprobs\":0,"
+                                  "\"stream\":true,\"stream_options\":{\"include_usage\":true}}");
+    assert_true(h.is_collectable && h.wants_usage && h.is_stream);
+    h = peeked(HF_EP_OPENAI_EMBEDDINGS, "{\"model\":\"a\",\"encoding_format\":\"base64\"}");
+    assert_true(h.wants_base64);
+}
+
+static void test_peek_refuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        const char *says;
+    } rows[] = {
+        {"", "JSON"},
+        {"[]", "object"},
+        {"{\"model\":\"a\"", "JSON"},
+        {"{}", "model: is required"},
+        {"{\"model\":7}", "model: a name"},
+        {"{\"model\":\"\"}", "model: a name"},
+        {"{\"model\":\"a\",\"model\":\"b\"}", "twice"},
+        {"{\"model\":\"a\",\"stream\":\"yes\"}", "stream: true or false"},
+        {"{\"model\":\"a\\u0000b\"}", "NUL"},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        struct hf_request_head h;
+        struct hf_err err = HF_ERR_INIT;
+        assert_int_equal(
+            hf_request_peek(HF_EP_OPENAI_CHAT, rows[i].body, strlen(rows[i].body), &h, &err),
+            HF_E_INVALID);
+        if (strstr(err.text, rows[i].says) == NULL)
+            fail_msg("%s: %s", rows[i].body, err.text);
+    }
+}
+
+static void test_long_model(void **state)
+{
+    (void)state;
+    char body[HF_MODEL_NAME + 40];
+    struct hf_request_head h;
+    int n = snprintf(body, sizeof(body), "{\"model\":\"%0*d\"}", HF_MODEL_NAME, 1);
+    assert_int_equal(hf_request_peek(HF_EP_OPENAI_CHAT, body, (size_t)n, &h, NULL), HF_E_LIMIT);
+}
+
+/* What passes keeps every byte but the model's name, whatever else is in it. */
+static void test_splice(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"x\": 1.50,\n \"model\":\"a\" ,\"y\":[ 1e2 ],\"x2\":\"\\u00e9\"}";
+    static const char want[] =
+        "{\"x\": 1.50,\n \"model\":\"s\\\"1\" ,\"y\":[ 1e2 ],\"x2\":\"\\u00e9\"}";
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, body);
+    struct hf_target t = {.dialect = HF_DIALECT_OPENAI, .model = "s\"1"};
+    struct hf_upstream_request up;
+    struct hf_report report;
+    struct hf_buf out;
+    hf_buf_init(&out, 1000);
+    assert_int_equal(hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL),
+                     HF_OK);
+    assert_string_equal(hf_buf_str(&out), want);
+    assert_true(up.is_same);
+    assert_false(up.strips_usage);
+    hf_buf_reset(&out);
+    t.model = NULL;
+    assert_int_equal(hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL),
+                     HF_OK);
+    assert_string_equal(hf_buf_str(&out), body);
+    hf_buf_deinit(&out);
+}
+
+/* One answer for the client, a stream from the upstream, so that it can be retried in the middle.
+ */
+static void test_force_stream(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"model\":\"a\",\"messages\":[],\"odd\":1}";
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, body);
+    struct hf_target t = {.dialect = HF_DIALECT_OPENAI, .force_stream = true};
+    struct hf_upstream_request up;
+    struct hf_report report;
+    struct hf_buf out;
+    hf_buf_init(&out, 1000);
+    assert_int_equal(hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL),
+                     HF_OK);
+    assert_true(up.is_stream && up.strips_usage && up.is_same);
+    assert_string_equal(hf_buf_str(&out),
+                        "{\"model\":\"a\",\"messages\":[],\"odd\":1,\"stream\":true,"
+                        "\"stream_options\":{\"include_usage\":true}}");
+    /* A load has nothing to stream. */
+    hf_buf_reset(&out);
+    h = peeked(HF_EP_OLLAMA_CHAT, "{\"model\":\"a\",\"stream\":false}");
+    t.dialect = HF_DIALECT_OLLAMA;
+    assert_int_equal(hf_translate_request(&h, "{\"model\":\"a\",\"stream\":false}", 28, &t, &out,
+                                          &up, &report, NULL),
+                     HF_OK);
+    assert_false(up.is_stream);
+    hf_buf_deinit(&out);
+}
+
+static void test_output_limit(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}";
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, body);
+    for (int d = HF_DIALECT_OLLAMA; d <= HF_DIALECT_ANTHROPIC; d++) {
+        struct hf_target t = {.dialect = (enum hf_dialect)d};
+        struct hf_upstream_request up;
+        struct hf_report report;
+        struct hf_buf out;
+        hf_buf_init(&out, 20);
+        assert_int_equal(hf_buf_append(&out, "kept", 4, NULL), HF_OK);
+        assert_int_equal(hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL),
+                         HF_E_LIMIT);
+        assert_string_equal(hf_buf_str(&out), "kept");
+        hf_buf_deinit(&out);
+    }
+}
+
+/* Strings with NUL, and numbers at the edge, go through a translation unharmed. */
+static void test_odd_values(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"model\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"x\\u0000y\\u2028\"}],"
+        "\"seed\":9007199254740993,\"temperature\":0.1,\"top_p\":1e-7}";
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, body);
+    struct hf_target t = {.dialect = HF_DIALECT_OLLAMA};
+    struct hf_upstream_request up;
+    struct hf_report report;
+    struct hf_buf out;
+    hf_buf_init(&out, 1000);
+    assert_int_equal(hf_translate_request(&h, body, strlen(body), &t, &out, &up, &report, NULL),
+                     HF_OK);
+    const char *text = hf_buf_str(&out);
+    assert_non_null(strstr(text, "\"x\\u0000y\xe2\x80\xa8\""));
+    assert_non_null(strstr(text, "\"seed\":9007199254740993"));
+    assert_non_null(strstr(text, "\"temperature\":0.1,"));
+    assert_non_null(strstr(text, "\"top_p\":1e-07"));
+    hf_buf_deinit(&out);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct hf_buf body, out;
+    struct hf_upstream_request up;
+    struct hf_report report;
+    struct hf_target t = {.dialect = HF_DIALECT_ANTHROPIC};
+    hf_buf_init(&body, HF_LIMIT_ANSWER);
+    hf_buf_init(&out, HF_LIMIT_ANSWER);
+    assert_int_equal(hf_buf_appendf(&body, NULL, "{\"model\":\"a\",\"messages\":["), HF_OK);
+    for (int i = 0; i <= HF_LIMIT_MESSAGES; i++)
+        assert_int_equal(hf_buf_appendf(&body, NULL, "%s{\"role\":\"user\",\"content\":\"x\"}",
+                                        i > 0 ? "," : ""),
+                         HF_OK);
+    assert_int_equal(hf_buf_appendf(&body, NULL, "]}"), HF_OK);
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, hf_buf_str(&body));
+    assert_int_equal(
+        hf_translate_request(&h, (const char *)body.data, body.len, &t, &out, &up, &report, NULL),
+        HF_E_LIMIT);
+    hf_buf_deinit(&body);
+    hf_buf_deinit(&out);
+}
+
+static void test_estimate(void **state)
+{
+    (void)state;
+    char *image = hf_malloc(200000);
+    memset(image, 'A', 200000);
+    assert_int_equal(hf_request_estimate_tokens("", 0), 1);
+    assert_in_range(hf_request_estimate_tokens("The quick brown fox jumps over it.", 34), 8, 12);
+    assert_in_range(hf_request_estimate_tokens(image, 200000), 1000, 2000);
+    hf_free(image);
+}
+
+static void test_report_is_bounded(void **state)
+{
+    (void)state;
+    struct hf_buf body, out;
+    struct hf_upstream_request up;
+    struct hf_report report;
+    struct hf_target t = {.dialect = HF_DIALECT_OLLAMA};
+    hf_buf_init(&body, HF_MIB);
+    hf_buf_init(&out, HF_MIB);
+    assert_int_equal(hf_buf_appendf(&body, NULL, "{\"model\":\"a\",\"messages\":[]"), HF_OK);
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(hf_buf_appendf(&body, NULL, ",\"field-%d\":1", i), HF_OK);
+    assert_int_equal(hf_buf_appendf(&body, NULL, "}"), HF_OK);
+    struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, hf_buf_str(&body));
+    assert_int_equal(
+        hf_translate_request(&h, (const char *)body.data, body.len, &t, &out, &up, &report, NULL),
+        HF_OK);
+    assert_int_equal(report.n_dropped, 500);
+    assert_true(strlen(report.dropped) < HF_REPORT_TEXT);
+    assert_non_null(strstr(report.dropped, "field-0, field-1, "));
+    hf_buf_deinit(&body);
+    hf_buf_deinit(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_paths),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_peek),         cmocka_unit_test(test_peek_refuses),
+        cmocka_unit_test(test_long_model),   cmocka_unit_test(test_splice),
+        cmocka_unit_test(test_force_stream), cmocka_unit_test(test_output_limit),
+        cmocka_unit_test(test_odd_values),   cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_estimate),     cmocka_unit_test(test_report_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,547 @@
+#include <netdb.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "base/parse.h"
+#include "net/httpserver_int.h"
+
+enum { ARENA_BYTES = 2048, BODY_FIRST = 4096, READ_BLOCK = 16 << 10, DISCARD_FACTOR = 2 };
+
+/* ---- life ---- */
+
+static void free_body(struct hf_httpd_call *c)
+{
+    if (c->body_cap > 0)
+        atomic_fetch_sub(&c->server->bodies, c->body_cap);
+    hf_free(c->body);
+    c->body = NULL;
+    c->body_len = 0;
+    c->body_cap = 0;
+}
+
+/* With the call locked; unlocks it and frees it when it was the last reference. */
+static void release(struct hf_httpd_call *c)
+{
+    bool is_last = --c->refs == 0;
+    pthread_mutex_unlock(&c->lock);
+    if (!is_last)
+        return;
+    struct hf_httpd *s = c->server;
+    hf_assert(!c->is_listed && c->conn == NULL);
+    if (c->response != NULL)
+        MHD_destroy_response(c->response);
+    free_body(c);
+    hf_buf_deinit(&c->queue);
+    pthread_mutex_destroy(&c->lock);
+    c->magic = 0;
+    hf_arena_free(c->arena);
+    hf_free(c);
+    hf_httpd_forget(s);
+}
+
+static void wake(struct hf_httpd_call *c)
+{
+    if (!c->is_asleep)
+        return;
+    c->is_asleep = false;
+    MHD_resume_connection(c->conn);
+}
+
+/* With the call locked. */
+static void note_gone(struct hf_httpd_call *c)
+{
+    bool must_tell = !c->is_gone && c->is_handed && !c->is_finished;
+    c->is_gone = true;
+    if (must_tell && c->server->o.on_gone != NULL)
+        c->server->o.on_gone(c->server->o.arg, c);
+}
+
+void hf_httpd_call_set_gone(struct hf_httpd_call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->conn != NULL) {
+        note_gone(c);
+        wake(c);
+    }
+    release(c);
+}
+
+void hf_httpd_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
+                           enum MHD_RequestTerminationCode toe)
+{
+    struct hf_httpd_call *c = *slot;
+    (void)cls;
+    (void)conn;
+    (void)toe;
+    if (c == NULL)
+        return;
+    *slot = NULL;
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    hf_httpd_unlist(c->server, c);
+    pthread_mutex_lock(&c->lock);
+    note_gone(c);
+    c->conn = NULL;
+    c->is_asleep = false;
+    release(c);
+}
+
+/* ---- reading the request ---- */
+
+static enum MHD_Result count_value(void *cls, enum MHD_ValueKind kind, const char *key,
+                                   const char *value)
+{
+    size_t *n = cls;
+    (void)kind;
+    (void)key;
+    (void)value;
+    (*n)++;
+    return MHD_YES;
+}
+
+struct fill {
+    struct hf_arena *arena;
+    struct hf_http_header *out;
+    size_t n;
+    size_t cap;
+};
+
+static enum MHD_Result fill_value(void *cls, enum MHD_ValueKind kind, const char *key,
+                                  const char *value)
+{
+    struct fill *f = cls;
+    (void)kind;
+    if (f->n == f->cap)
+        return MHD_NO;
+    f->out[f->n++] = (struct hf_http_header){hf_arena_strdup(f->arena, key),
+                                             hf_arena_strdup(f->arena, value == NULL ? "" : value)};
+    return MHD_YES;
+}
+
+static size_t copy_values(struct hf_httpd_call *c, enum MHD_ValueKind kind,
+                          struct hf_http_header **out)
+{
+    size_t n = 0;
+    MHD_get_connection_values(c->conn, kind, count_value, &n);
+    struct fill f = {.arena = c->arena, .cap = n < HF_HTTPD_HEADERS ? n : HF_HTTPD_HEADERS};
+    if (f.cap == 0)
+        return 0;
+    f.out = hf_arena_alloc(c->arena, f.cap, sizeof(*f.out));
+    MHD_get_connection_values(c->conn, kind, fill_value, &f);
+    *out = f.out;
+    return f.n;
+}
+
+static const char *peer_text(struct hf_httpd_call *c)
+{
+    char host[NI_MAXHOST];
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info == NULL || info->client_addr == NULL)
+        return "unix";
+    const struct sockaddr *sa = info->client_addr;
+    socklen_t len =
+        sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    if (sa->sa_family != AF_INET && sa->sa_family != AF_INET6)
+        return "unix";
+    if (getnameinfo(sa, len, host, sizeof(host), NULL, 0, NI_NUMERICHOST) != 0)
+        return "?";
+    return hf_arena_strdup(c->arena, host);
+}
+
+static void read_length(struct hf_httpd_call *c)
+{
+    int64_t length = 0;
+    const char *text = hf_httpd_call_header(c, "Content-Length");
+    c->body_expected = SIZE_MAX;
+    if (text == NULL || hf_parse_i64(text, 0, INT64_MAX, &length, NULL) != HF_OK)
+        return;
+    c->body_expected = (size_t)length;
+    if (c->body_expected > c->server->o.max_body_bytes)
+        c->refused = HF_E_LIMIT;
+}
+
+static struct hf_httpd_call *new_call(struct hf_httpd *s, struct MHD_Connection *conn,
+                                      const char *url, const char *method)
+{
+    struct hf_httpd_call *c = hf_calloc(1, sizeof(*c));
+    c->magic = HF_HTTPD_CALL_MAGIC;
+    c->server = s;
+    c->conn = conn;
+    c->refs = 1;
+    c->arena = hf_arena_new(ARENA_BYTES);
+    c->method = hf_arena_strdup(c->arena, method);
+    c->path = hf_arena_strdup(c->arena, url);
+    c->n_headers = copy_values(c, MHD_HEADER_KIND, &c->headers);
+    c->n_args = copy_values(c, MHD_GET_ARGUMENT_KIND, &c->args);
+    c->peer = peer_text(c);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    c->fd = info == NULL ? -1 : info->connect_fd;
+    pthread_mutex_init(&c->lock, NULL);
+    hf_buf_init(&c->queue, HF_LIMIT_HTTPD_QUEUE);
+    read_length(c);
+    if (atomic_load(&s->is_draining))
+        c->refused = HF_E_BUSY;
+    hf_httpd_list(s, c);
+    return c;
+}
+
+static bool take_share(struct hf_httpd *s, size_t extra)
+{
+    if (atomic_fetch_add(&s->bodies, extra) + extra <= s->o.max_bodies_bytes)
+        return true;
+    atomic_fetch_sub(&s->bodies, extra);
+    return false;
+}
+
+/* Room for len more bytes and a NUL; false when all bodies together would be too large. */
+static bool grow_body(struct hf_httpd_call *c, size_t len)
+{
+    size_t need = c->body_len + len + 1;
+    if (need <= c->body_cap)
+        return true;
+    size_t cap = c->body_cap == 0 ? BODY_FIRST : c->body_cap * 2;
+    if (c->body_expected != SIZE_MAX && cap > c->body_expected + 1)
+        cap = c->body_expected + 1;
+    cap = cap < need ? need : cap;
+    if (!take_share(c->server, cap - c->body_cap)) {
+        cap = need;
+        if (!take_share(c->server, cap - c->body_cap))
+            return false;
+    }
+    c->body = hf_realloc(c->body, cap, 1);
+    c->body_cap = cap;
+    return true;
+}
+
+/* MHD_NO: so much more than is allowed that the connection is cut. */
+static enum MHD_Result take_body(struct hf_httpd_call *c, const char *data, size_t len)
+{
+    if (c->refused == HF_OK && c->body_len + len > c->server->o.max_body_bytes)
+        c->refused = HF_E_LIMIT;
+    if (c->refused == HF_OK && !grow_body(c, len))
+        c->refused = HF_E_BUSY;
+    if (c->refused != HF_OK) {
+        /* Read and dropped: answering before the client has sent it all would lose the answer. */
+        free_body(c);
+        c->discarded += len;
+        return c->discarded / DISCARD_FACTOR > c->server->o.max_body_bytes + HF_MIB ? MHD_NO
+                                                                                    : MHD_YES;
+    }
+    memcpy(c->body + c->body_len, data, len);
+    c->body_len += len;
+    c->body[c->body_len] = '\0';
+    return MHD_YES;
+}
+
+static void refuse(struct hf_httpd_call *c)
+{
+    static const char large[] =
+        "{\"error\":\"the request body is larger than this server takes\"}\n";
+    static const char busy[] = "{\"error\":\"the server is full or stopping: try again later\"}\n";
+    static const struct hf_http_header retry = {"Retry-After", "5"};
+    struct hf_httpd *s = c->server;
+    bool is_large = c->refused == HF_E_LIMIT;
+    if (s->o.on_refused != NULL) {
+        s->o.on_refused(s->o.arg, c, c->refused);
+        return;
+    }
+    struct hf_httpd_reply r = {.status = is_large ? 413 : 503,
+                               .content_type = "application/json",
+                               .headers = &retry,
+                               .n_headers = is_large ? 0 : 1,
+                               .body = is_large ? large : busy,
+                               .len = is_large ? sizeof(large) - 1 : sizeof(busy) - 1};
+    hf_httpd_call_reply(c, &r);
+}
+
+static void hand_over(struct hf_httpd_call *c)
+{
+    c->start_ns = hf_clock_mono_ns();
+    pthread_mutex_lock(&c->lock);
+    c->is_handed = true;
+    c->refs++;
+    pthread_mutex_unlock(&c->lock);
+    if (c->refused != HF_OK)
+        refuse(c);
+    else
+        c->server->o.on_request(c->server->o.arg, c);
+}
+
+static enum MHD_Result queue(struct hf_httpd_call *c, struct MHD_Response *resp, int status)
+{
+    enum MHD_Result rc = MHD_queue_response(c->conn, (unsigned)status, resp);
+    MHD_destroy_response(resp);
+    return rc;
+}
+
+/* The answer if there is one, else the connection sleeps until there is. libmicrohttpd locks a
+ * response while it reads from it, so none is touched with the call locked. */
+static enum MHD_Result settle(struct hf_httpd_call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool is_cut = c->is_gone || (c->is_aborted && !c->is_stream);
+    struct MHD_Response *resp = is_cut ? NULL : c->response;
+    int status = c->status;
+    is_cut = is_cut || (resp == NULL && atomic_load(&c->server->is_stopping));
+    if (resp != NULL)
+        c->response = NULL;
+    c->is_asleep = !is_cut && resp == NULL;
+    if (c->is_asleep)
+        MHD_suspend_connection(c->conn);
+    pthread_mutex_unlock(&c->lock);
+    if (resp != NULL)
+        return queue(c, resp, status);
+    return is_cut ? MHD_NO : MHD_YES;
+}
+
+enum MHD_Result hf_httpd_on_access(void *cls, struct MHD_Connection *conn, const char *url,
+                                   const char *method, const char *version, const char *data,
+                                   size_t *size, void **slot)
+{
+    struct hf_httpd_call *c = *slot;
+    (void)version;
+    if (c == NULL) {
+        *slot = new_call(cls, conn, url, method);
+        return MHD_YES;
+    }
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    if (*size > 0) {
+        size_t len = *size;
+        *size = 0;
+        return take_body(c, data, len);
+    }
+    if (!c->is_handed)
+        hand_over(c);
+    return settle(c);
+}
+
+/* ---- the request, for the application ---- */
+
+const char *hf_httpd_call_method(const struct hf_httpd_call *c)
+{
+    return c->method;
+}
+
+const char *hf_httpd_call_path(const struct hf_httpd_call *c)
+{
+    return c->path;
+}
+
+const char *hf_httpd_call_query(const struct hf_httpd_call *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_args; i++) {
+        if (strcmp(c->args[i].name, name) == 0)
+            return c->args[i].value;
+    }
+    return NULL;
+}
+
+const char *hf_httpd_call_header(const struct hf_httpd_call *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_headers; i++) {
+        if (strcasecmp(c->headers[i].name, name) == 0)
+            return c->headers[i].value;
+    }
+    return NULL;
+}
+
+size_t hf_httpd_call_headers(const struct hf_httpd_call *c, const struct hf_http_header **out)
+{
+    *out = c->headers;
+    return c->n_headers;
+}
+
+const char *hf_httpd_call_body(const struct hf_httpd_call *c, size_t *len)
+{
+    *len = c->body_len;
+    return c->body == NULL ? "" : c->body;
+}
+
+const char *hf_httpd_call_peer(const struct hf_httpd_call *c)
+{
+    return c->peer;
+}
+
+void hf_httpd_call_set_data(struct hf_httpd_call *c, void *data)
+{
+    c->data = data;
+}
+
+void *hf_httpd_call_data(const struct hf_httpd_call *c)
+{
+    return c->data;
+}
+
+uint64_t hf_httpd_call_start_ns(const struct hf_httpd_call *c)
+{
+    return c->start_ns;
+}
+
+bool hf_httpd_call_is_gone(struct hf_httpd_call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool is_gone = c->is_gone;
+    pthread_mutex_unlock(&c->lock);
+    return is_gone;
+}
+
+void hf_httpd_call_drop_body(struct hf_httpd_call *c)
+{
+    free_body(c);
+}
+
+/* ---- the answer ---- */
+
+static void add_headers(struct hf_httpd_call *c, struct MHD_Response *resp,
+                        const struct hf_httpd_reply *r)
+{
+    if (r->content_type != NULL)
+        MHD_add_response_header(resp, "Content-Type", r->content_type);
+    for (size_t i = 0; i < r->n_headers; i++)
+        MHD_add_response_header(resp, r->headers[i].name, r->headers[i].value);
+    if (!c->is_stream && atomic_load(&c->server->is_draining))
+        MHD_add_response_header(resp, "Connection", "close");
+}
+
+static struct MHD_Response *whole_response(const struct hf_httpd_reply *r)
+{
+    void *copy = hf_malloc(r->len + 1);
+    if (r->len > 0)
+        memcpy(copy, r->body, r->len);
+    struct MHD_Response *resp =
+        MHD_create_response_from_buffer_with_free_callback(r->len, copy, hf_free);
+    hf_assert(resp != NULL);
+    return resp;
+}
+
+void hf_httpd_call_reply(struct hf_httpd_call *c, const struct hf_httpd_reply *r)
+{
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    struct MHD_Response *resp = whole_response(r);
+    pthread_mutex_lock(&c->lock);
+    hf_assert(c->is_handed && !c->is_stream && !c->is_finished && c->response == NULL);
+    add_headers(c, resp, r);
+    c->is_finished = true;
+    c->response = resp;
+    c->status = r->status;
+    wake(c);
+    release(c);
+}
+
+/* Called by the connection's thread for more of the stream. */
+static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
+{
+    struct hf_httpd_call *c = cls;
+    ssize_t n = 0;
+    (void)pos;
+    pthread_mutex_lock(&c->lock);
+    size_t queued = c->queue.len - c->queue_off;
+    if (c->is_gone || atomic_load(&c->server->is_stopping)) {
+        n = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (queued > 0) {
+        n = (ssize_t)(queued < max ? queued : max);
+        memcpy(out, c->queue.data + c->queue_off, (size_t)n);
+        c->queue_off += (size_t)n;
+        if (c->queue_off == c->queue.len) {
+            hf_buf_reset(&c->queue);
+            c->queue_off = 0;
+        }
+    } else if (c->is_aborted) {
+        n = MHD_CONTENT_READER_END_WITH_ERROR;
+    } else if (c->is_finished) {
+        n = MHD_CONTENT_READER_END_OF_STREAM;
+    } else {
+        c->is_asleep = true;
+        MHD_suspend_connection(c->conn);
+    }
+    if (c->wants_drain && c->queue.len - c->queue_off < HF_HTTPD_LOW_WATER) {
+        c->wants_drain = false;
+        if (!c->is_finished && !c->is_aborted && c->server->o.on_drain != NULL)
+            c->server->o.on_drain(c->server->o.arg, c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+void hf_httpd_call_start(struct hf_httpd_call *c, const struct hf_httpd_reply *r)
+{
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    struct MHD_Response *resp =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READ_BLOCK, read_stream, c, NULL);
+    hf_assert(resp != NULL);
+    pthread_mutex_lock(&c->lock);
+    hf_assert(c->is_handed && !c->is_stream && !c->is_finished);
+    c->is_stream = true;
+    add_headers(c, resp, r);
+    c->response = resp;
+    c->status = r->status;
+    wake(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void close_gap(struct hf_httpd_call *c)
+{
+    if (c->queue_off == 0)
+        return;
+    size_t left = c->queue.len - c->queue_off;
+    memmove(c->queue.data, c->queue.data + c->queue_off, left);
+    c->queue.len = left;
+    c->queue_off = 0;
+}
+
+enum hf_code hf_httpd_call_write(struct hf_httpd_call *c, const void *data, size_t len,
+                                 struct hf_err *err)
+{
+    enum hf_code rc;
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    pthread_mutex_lock(&c->lock);
+    hf_assert(c->is_stream && !c->is_finished);
+    if (c->is_gone || c->conn == NULL) {
+        rc = hf_err_set(err, HF_E_CANCELED, "the client has left");
+    } else {
+        close_gap(c);
+        rc = hf_buf_append(&c->queue, data, len, err);
+    }
+    if (rc == HF_OK && len > 0) {
+        c->wants_drain = c->wants_drain || c->queue.len >= HF_HTTPD_HIGH_WATER;
+        wake(c);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return rc;
+}
+
+size_t hf_httpd_call_queued(struct hf_httpd_call *c)
+{
+    pthread_mutex_lock(&c->lock);
+    size_t n = c->queue.len - c->queue_off;
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+static void end(struct hf_httpd_call *c, bool is_aborted)
+{
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    pthread_mutex_lock(&c->lock);
+    hf_assert(c->is_handed && !c->is_finished);
+    c->is_finished = true;
+    c->is_aborted = is_aborted;
+    wake(c);
+    release(c);
+}
+
+void hf_httpd_call_finish(struct hf_httpd_call *c)
+{
+    hf_assert(c->is_stream);
+    end(c, false);
+}
+
+void hf_httpd_call_abort(struct hf_httpd_call *c)
+{
+    end(c, true);
+}

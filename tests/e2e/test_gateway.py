@@ -1,0 +1,339 @@
+"""The gateway as its clients and its operator see it. Hosts are fakes (fake_host.py) unless said otherwise."""
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+import time
+
+import anthropic
+import ollama
+import openai
+import procs
+import pytest
+from gatewaykit import KINDS, TEXT, Answer, Fake, Gateway, body_of, free_port
+
+
+@pytest.fixture
+def two(holdfast, running, tmp_path):
+    """two(**keys): hosts a and b, a route "m" that prefers a, a gateway over them."""
+    def make(routes=(), parallel=8, **keys):
+        a, b = Fake(running), Fake(running)
+        hosts = [{"name": n, "url": f.url(), "parallel": parallel} for n, f in (("a", a), ("b", b))]
+        g = Gateway(holdfast, tmp_path, hosts, [{"name": "m", "to": ["a/ok", "b/ok"]}, *routes], **keys)
+        g.a, g.b = a, b
+        g.wait_hosts(a="up", b="up")
+        return g
+    return make
+
+
+def seen(fake, model):
+    return [e for e in fake.log() if e["model"] == model]
+
+
+# ---- hosts that die ----
+
+def test_kill_9_of_the_serving_host_under_load_fails_no_whole_answer(two):
+    g = two([{"name": "slow", "to": ["a/slow", "b/ok"]}], parallel=100)
+    answers, errors, is_over = [], [], threading.Event()
+
+    def load():
+        while not is_over.is_set():
+            try:
+                answers.append(g.ask("openai", "slow", False).whole())
+            except Exception as e:  # noqa: BLE001 any failure counts
+                errors.append(repr(e)[:500])
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        work = [pool.submit(load) for _ in range(8)]
+        procs.wait_until(lambda: len(answers) >= 8)
+        g.a.p.kill()
+        killed = time.monotonic()
+        procs.wait_until(lambda: any(a.headers["x-holdfast-host"] == "b" for a in answers[:]))
+        moved = time.monotonic() - killed
+        n = len(answers)
+        procs.wait_until(lambda: len(answers) > n + 50)
+        is_over.set()
+        for w in work:
+            w.result()
+    assert not errors, errors[:3]
+    assert any(a.headers.get("x-holdfast-tried", "").startswith("a:") for a in answers)
+    assert moved < 10, "the first redirected answer came after %g s" % moved
+
+
+def test_a_host_that_falls_silent_is_noticed_by_probes_while_a_request_waits(two):
+    """As a power cut looks: no reset, no answer. SIGSTOP stands in for it."""
+    g = two([{"name": "load", "to": ["a/hang", "b/ok"]}], **{"probe-timeout": "1s"})
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(g.ask, "ollama", "load", True)
+        procs.wait_until(lambda: seen(g.a, "hang"))
+        g.a.p.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        waiting.result(timeout=60).whole("b")
+        took = time.monotonic() - stopped
+        g.a.p.signal(signal.SIGCONT)
+    assert took < 20, "%g s, about 3 s are meant" % took
+    g.wait_hosts(a="up")
+
+
+def test_a_stream_of_a_host_that_dies_ends_with_an_error_and_a_cut(two):
+    g = two([{"name": "long", "to": ["a/forever", "b/ok"]}])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stream = pool.submit(Answer, g.port, "ollama", "long", True)
+        procs.wait_until(lambda: seen(g.a, "forever"))
+        time.sleep(0.3)
+        g.a.p.kill()
+        a = stream.result(timeout=60)
+    assert a.status == 200 and a.is_cut and a.error and not a.is_done and "tick" in a.text
+
+
+def test_model_on_one_host_waits_for_it(holdfast, running, tmp_path):
+    a = Fake(running)
+    g = Gateway(holdfast, tmp_path, [{"name": "a", "url": a.url()}], [{"name": "m", "to": ["a/ok"]}])
+    g.wait_hosts(a="up")
+    a.p.kill()
+    g.wait_hosts(a="down")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(g.ask, "anthropic", "m", True)
+        procs.wait_until(lambda: g.status()["paused"] == 1)
+        a.start()
+        got = waiting.result(timeout=60).whole("a")
+    assert int(got.headers["x-holdfast-queue-ms"]) > 0
+
+
+def test_pause_ends_with_an_error_the_client_library_will_not_hammer(holdfast, running, tmp_path):
+    g = Gateway(holdfast, tmp_path, [{"name": "a", "url": "http://127.0.0.1:%d" % free_port()}],
+                [{"name": "m", "to": ["a/ok"]}], **{"pause-timeout": "300ms"})
+    g.wait_hosts(a="down")
+    for front in KINDS:
+        a = g.ask(front, "m", False)
+        assert a.status in (503, 529) and 1 <= int(a.headers["retry-after"]) <= 55, vars(a)
+
+
+def test_500_host_does_not_swallow_the_traffic(two):
+    """A host that fails at once is always free: its breaker must open."""
+    g = two([{"name": "r", "to": ["a/500", "b/ok"]}])
+    for _ in range(8):
+        g.ask("openai", "r", False).whole("b")
+    assert len(seen(g.a, "500")) == 5
+    slot = [s for h in g.status()["hosts"] for s in h["slots"] if s["model"] == "500"][0]
+    assert slot["breaker"] == "open"  # what the page says is what the router does
+    assert "breaker" in g.cli("routes", "explain", "r").ok().out
+
+
+# ---- clients ----
+
+def test_client_that_leaves_ends_the_work_upstream(two):
+    g = two([{"name": "long", "to": ["a/forever"]}, {"name": "load", "to": ["a/hang"]}])
+    for name, model in (("long", "forever"), ("load", "hang")):
+        for stream in (True, False):
+            before = len(seen(g.a, model))
+            c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=20)
+            c.request("POST", "/api/chat", json.dumps(body_of("ollama", name, stream)))
+            procs.wait_until(lambda m=model, n=before: len(seen(g.a, m)) > n)
+            c.sock.close()
+            c.close()
+            procs.wait_until(lambda m=model: all(e["gone"] for e in seen(g.a, m)))
+    procs.wait_until(lambda: g.status()["requests"] == 0)
+
+
+def test_client_that_leaves_the_queue_is_never_sent(two):
+    g = two([{"name": "load", "to": ["a/hang"]}], parallel=1)
+    first = socket.create_connection(("127.0.0.1", g.port))
+    request = json.dumps(body_of("ollama", "load", True))
+    raw = ("POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(request), request)).encode()
+    first.sendall(raw)
+    procs.wait_until(lambda: seen(g.a, "hang"))
+    second = socket.create_connection(("127.0.0.1", g.port))
+    second.sendall(raw)
+    procs.wait_until(lambda: g.status()["queued"] == 1)
+    second.close()
+    procs.wait_until(lambda: g.status()["queued"] == 0)
+    first.close()
+    procs.wait_until(lambda: g.status()["requests"] == 0)
+    assert len(seen(g.a, "hang")) == 1
+
+
+def test_queue_is_bounded_and_says_when_to_come_back(two):
+    g = two([{"name": "one", "to": ["a/hang"]}], parallel=1, **{"drain-timeout": "1s", "queue-per-model": 2, "queue-timeout": "1s"})
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(g.ask, "openai", "one", False, timeout=15) for _ in range(4)]
+        procs.wait_until(lambda: any(w.done() for w in work))
+        refused = [w.result() for w in work if w.done()][0]
+        assert refused.status == 503 and "retry-after" in refused.headers and "busy" in refused.error
+        procs.wait_until(lambda: sum(w.done() for w in work) == 3)  # two waited for queue-timeout
+        assert all(w.result().status == 503 for w in work if w.done())
+        g.a.p.kill()
+        procs.wait_until(lambda: g.status()["paused"] == 1)  # nowhere else to go: it waits for the host
+        g.p.signal(signal.SIGTERM)
+
+
+def test_slow_reader_holds_the_host_back_and_memory_stays_small(two):
+    g = two([{"name": "flood", "to": ["a/flood"]}])
+    before = rss_mb(g.p.pid)
+    c = socket.create_connection(("127.0.0.1", g.port))
+    request = json.dumps(body_of("ollama", "flood", True))
+    c.sendall(("POST /api/chat HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+               % (len(request), request)).encode())
+    procs.wait_until(lambda: g.status()["requests"] == 1)
+    time.sleep(1.5)  # 100 MB would fit into this if nobody held them back
+    assert rss_mb(g.p.pid) < before + 60  # socket buffers pass through; sanitizers keep what was freed
+    got = 0
+    while data := c.recv(1 << 20):
+        got += len(data)
+    assert got > 100_000_000
+    procs.wait_until(lambda: g.status()["requests"] == 0)
+
+
+def rss_mb(pid):
+    with open("/proc/%d/status" % pid) as f:
+        return [int(line.split()[1]) for line in f if line.startswith("VmRSS")][0] / 1024
+
+
+# ---- real client libraries ----
+
+def test_openai_client(two):
+    g = two([{"name": "r500", "to": ["a/500", "b/ok"]}, {"name": "late", "to": ["a/error-later"]},
+             {"name": "bad", "to": ["a/400"]}])
+    c = openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % g.port, api_key="x", max_retries=0)
+    ask = {"messages": [{"role": "user", "content": "hi"}]}
+    whole = c.chat.completions.create(model="m", **ask)
+    assert whole.choices[0].message.content == TEXT and whole.usage.completion_tokens == 5
+    parts = c.chat.completions.create(model="r500", stream=True, **ask)
+    assert "".join(p.choices[0].delta.content or "" for p in parts if p.choices) == TEXT
+    with pytest.raises(openai.APIError):
+        list(c.chat.completions.create(model="late", stream=True, **ask))
+    with pytest.raises(openai.BadRequestError):
+        c.chat.completions.create(model="bad", **ask)
+    with pytest.raises(openai.NotFoundError):
+        c.chat.completions.create(model="no-such-model", **ask)
+    assert c.embeddings.create(model="ok", input="hi").data[0].embedding == [0.5, -0.25]
+    assert "m" in [m.id for m in c.models.list()]
+
+
+def test_anthropic_client(two):
+    g = two([{"name": "late", "to": ["a/error-later"]}])
+    c = anthropic.Anthropic(base_url="http://127.0.0.1:%d" % g.port, api_key="x", max_retries=0)
+    ask = {"max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+    assert c.messages.create(model="m", **ask).content[0].text == TEXT
+    with c.messages.stream(model="m", **ask) as stream:
+        assert "".join(stream.text_stream) == TEXT
+    with pytest.raises(anthropic.APIError), c.messages.stream(model="late", **ask) as stream:
+        list(stream.text_stream)
+    assert c.messages.count_tokens(model="m", messages=ask["messages"]).input_tokens > 0
+
+
+def test_ollama_client(two):
+    g = two([{"name": "late", "to": ["a/cut-later"]}])
+    c = ollama.Client("http://127.0.0.1:%d" % g.port)
+    ask = [{"role": "user", "content": "hi"}]
+    assert c.chat("m", ask).message.content == TEXT
+    assert "".join(p.message.content for p in c.chat("m", ask, stream=True)) == TEXT
+    assert c.generate("m", "hi").response == TEXT
+    with pytest.raises((ollama.ResponseError, Exception)):
+        list(c.chat("late", ask, stream=True))
+    assert list(c.embed("ok", "hi").embeddings[0]) == [0.5, -0.25]
+    assert "m" in [m.model.removesuffix(":latest") for m in c.list().models]
+    with pytest.raises(ollama.ResponseError) as e:
+        c.chat("no-such-model", ask)
+    assert e.value.status_code == 404
+
+
+# ---- the operator ----
+
+def test_lists_and_pages_while_every_host_is_dead(two):
+    g = two()
+    procs.wait_until(lambda: b"qwen2.5-coder:32b" in g.get("/api/tags")[1])
+    g.a.p.kill()
+    g.b.p.kill()
+    g.wait_hosts(a="down", b="down")
+    took = []
+    for _ in range(20):
+        start = time.monotonic()
+        assert b"qwen2.5-coder:32b" in g.get("/api/tags")[1]
+        assert b'"m"' in g.get("/v1/models")[1]
+        took.append((time.monotonic() - start) / 2)
+    assert sorted(took)[10] < 0.1, took
+    assert g.get("/readyz")[0] == 503 and g.get("/healthz")[0] == 200
+    assert b'holdfast_gateway_host_up{host="a"} 0' in g.get("/metrics")[1]
+
+
+def test_override_file_takes_a_host_out_and_health_file_says_so(two, tmp_path):
+    override, health = tmp_path / "override.json", tmp_path / "health.json"
+    g = two(**{"override-file": str(override), "health-file": str(health)})
+    g.ask("ollama", "m", False).whole("a")
+    override.write_text('{"a":{"healthy":false,"override":true,"by":"kim","why":"new fan"}}')
+    g.wait_hosts(a="drained")
+    g.ask("ollama", "m", False).whole("b")
+    procs.wait_until(lambda: json.loads(health.read_text())["a"]["healthy"] is False)
+    override.write_text('{"a":{')  # broken: what it said before stays
+    procs.wait_until(lambda: "override file is broken" in g.p.text())
+    g.ask("ollama", "m", False).whole("b")
+    override.write_text('{"a":{"healthy":false,"override":true,"expires":"2001-01-01T00:00:00Z"}}')
+    g.wait_hosts(a="up")
+    g.ask("ollama", "m", False).whole("a")
+    procs.wait_until(lambda: json.loads(health.read_text())["a"]["healthy"] is True)
+    assert "last_check" in json.loads(health.read_text())["b"]
+
+
+def test_sigterm_lets_answers_end(two):
+    g = two([{"name": "cold", "to": ["a/cold"]}])
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(g.ask, "openai", "cold", True)
+        procs.wait_until(lambda: seen(g.a, "cold"))
+        g.p.signal(signal.SIGTERM)
+        waiting.result(timeout=30).whole("a")
+    assert g.p.wait() == 0
+
+
+def test_requests_that_lead_back_to_us_are_refused(holdfast, running, tmp_path):
+    port = free_port()
+    file = tmp_path / "loop.yml"
+    file.write_text(json.dumps({"gateway": {"listen": ":%d" % port, "hosts": [
+        {"name": "a", "url": "http://127.0.0.1:%d" % port}]}}))
+    holdfast("gateway", "-config", file).failed(2, "own address", "round in circles")
+
+
+def test_two_gateways_that_point_at_each_other_do_not_go_round(holdfast, running, tmp_path):
+    first = Gateway(holdfast, tmp_path, [{"name": "x", "url": "http://127.0.0.1:1"}], [])
+    second = Gateway(holdfast, tmp_path, [{"name": "one", "kind": "openai", "local": True,
+                                           "url": "http://127.0.0.1:%d/v1" % first.port}],
+                     [{"name": "m", "to": ["one/m"]}])
+    first.p.stop()
+    with open(first.file) as f:
+        conf = json.load(f)
+    conf["gateway"]["hosts"] = [{"name": "two", "kind": "openai", "local": True,
+                                 "url": "http://127.0.0.1:%d/v1" % second.port}]
+    conf["gateway"]["routes"] = [{"name": "m", "to": ["two/m"]}]
+    with open(first.file, "w") as f:
+        json.dump(conf, f)
+    first.p = holdfast.start("gateway", "-config", first.file)
+    procs.wait_until(first.is_up)
+    second.wait_hosts(one="up")
+    a = second.ask("openai", "m", False)
+    assert a.status == 400 and "lead back" in a.error, vars(a)
+
+
+def test_fleet_file_and_what_if(holdfast, tmp_path):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    fleet = os.path.join(root, "tests", "fixtures", "fleet", "tier-routing.json")
+    file = tmp_path / "h.yml"
+    file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet,
+                                            "listen": "127.0.0.1:%d" % free_port()}}))
+    said = holdfast("gateway", "-config", file, "--config-validate").ok().err
+    assert "goes to claude when forge is down" in said and "2t" in said
+    file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet, "listen": ":11434"}}))
+    holdfast("gateway", "-config", file, "--config-validate").failed(2, "own address")
+
+
+def test_questions(two):
+    g = two()
+    assert "a" in g.cli("hosts").ok().out and "primary" in g.cli("routes").ok().out
+    assert g.cli("status", "--json").ok().json()["schema"] == "holdfast.gateway-status/1"
+    gone = g.cli("what-if", "--down", "a", "--json").ok().json()
+    assert gone["routes"][0]["decision"] == "failover"
+    g.cli("what-if").failed(2, "what-if --down HOST")
+    g.p.stop()
+    g.cli("status").failed(6, "running")
