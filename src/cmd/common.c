@@ -59,7 +59,7 @@ enum hf_code hf_cmd_open_replica(const struct hf_config_replica *conf, struct hf
                                  struct hf_replica **replica, struct hf_err *err)
 {
     struct hf_store *s = NULL;
-    HF_TRY(hf_store_open(conf->url, &s, err));
+    HF_TRY(hf_store_open_replica(conf, &s, err));
     enum hf_code rc = hf_replica_new(s, "", replica, err);
     if (rc != HF_OK)
         hf_store_close(s);
