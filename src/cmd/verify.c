@@ -324,7 +324,7 @@ static enum hf_code print_table(const struct call *c, struct hf_err *err)
         hf_table_cell(&t, heads[i]);
     for (size_t i = 0; i < c->n_rows; i++) {
         const struct row *r = &c->rows[i];
-        char text[400];
+        char text[640];
         remark(r, text, sizeof(text));
         hf_table_cell(&t, r->path);
         hf_table_cell(&t, r->replica);

@@ -18,6 +18,8 @@ enum {
     DIR_CHECK_TICKS = 10,
     COLD_CHECK_TICKS = 60, /* a cold database is looked at this seldom without an event */
     SHIP_THREADS = 2,
+    REMOTE_SHIP_THREADS = 8, /* they wait for a network, not for a core */
+    REMOTE_UPKEEP_THREADS = 3,
 };
 
 /* ---- databases ---- */
@@ -184,11 +186,29 @@ static void *run_loop(void *arg)
 
 /* ---- life ---- */
 
+/* Some database is driven by a replica that is not a directory. */
+static bool has_remote(const struct hf_config *cfg)
+{
+    for (size_t i = 0; i < cfg->n_dbs; i++) {
+        if (cfg->dbs[i]->replicas[0].type != HF_REPLICA_FILE)
+            return true;
+    }
+    for (size_t i = 0; i < cfg->n_dirs; i++) {
+        if (cfg->dirs[i]->replicas[0].type != HF_REPLICA_FILE)
+            return true;
+    }
+    return false;
+}
+
 static enum hf_code start_threads(struct engine *e, struct hf_err *err)
 {
+    bool is_remote = has_remote(e->cfg);
     size_t n = hf_cpu_count() < SHIP_THREADS ? SHIP_THREADS : hf_cpu_count();
-    HF_TRY(hf_pool_new("hf-ship", n > 8 ? 8 : n, true, &e->ship_pool, err));
-    HF_TRY(hf_pool_new("hf-upkeep", 1, true, &e->upkeep_pool, err));
+    if (is_remote || n > REMOTE_SHIP_THREADS)
+        n = REMOTE_SHIP_THREADS;
+    HF_TRY(hf_pool_new("hf-ship", n, true, &e->ship_pool, err));
+    n = is_remote ? REMOTE_UPKEEP_THREADS : 1;
+    HF_TRY(hf_pool_new("hf-upkeep", n, true, &e->upkeep_pool, err));
     return hf_pool_new("hf-sql", 1, false, &e->sql_pool, err);
 }
 

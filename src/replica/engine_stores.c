@@ -10,6 +10,7 @@
 
 enum {
     GROUP_SHIP_THREADS = 2,
+    GROUP_REMOTE_SHIP_THREADS = 8,
     STORE_BUCKETS = 4096, /* every database of a directory has a place of its own */
 };
 
@@ -72,11 +73,12 @@ static void group_key(const struct hf_config_replica *conf, size_t index, char *
     snprintf(out, size, "%.*s %s", (int)len, conf->url, conf->endpoint ? conf->endpoint : "");
 }
 
-static enum hf_code new_group(struct engine *e, const char *key, struct lane_group **out,
-                              struct hf_err *err)
+static enum hf_code new_group(struct engine *e, const char *key, bool is_file,
+                              struct lane_group **out, struct hf_err *err)
 {
     struct lane_group *g = hf_calloc(1, sizeof(*g));
-    enum hf_code rc = hf_pool_new("hf-dest", GROUP_SHIP_THREADS, true, &g->ship, err);
+    size_t n = is_file ? GROUP_SHIP_THREADS : GROUP_REMOTE_SHIP_THREADS;
+    enum hf_code rc = hf_pool_new("hf-dest", n, true, &g->ship, err);
     if (rc == HF_OK)
         rc = hf_pool_new("hf-dest-upkeep", 1, true, &g->upkeep, err);
     if (rc != HF_OK) {
@@ -103,7 +105,7 @@ enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *
             return HF_OK;
         }
     }
-    return new_group(e, key, out, err);
+    return new_group(e, key, conf->type == HF_REPLICA_FILE, out, err);
 }
 
 void engine_free_groups(struct engine *e)
