@@ -109,7 +109,8 @@ static void look_at_replicas(const struct hf_config_db *db, struct row *r)
     for (size_t i = 0; i < r->n_replicas; i++) {
         struct replica_row *one = &r->replicas[i];
         *one = (struct replica_row){.conf = &db->replicas[i], .word = "unknown"};
-        if (hf_mark_load(db->meta_path, one->conf->url, &one->txid, NULL) != HF_OK)
+        if (hf_mark_load(db->meta_path, one->conf->url, one->conf->endpoint, &one->txid, NULL) !=
+            HF_OK)
             continue;
         one->word = one->txid < r->txid ? "behind" : "ok";
     }

@@ -157,17 +157,19 @@ static void test_marks(void **state)
     uint64_t txid = 9;
     kit_init(&k, PAGE, 6);
     HF_AUTO_FREE char *dir = kit_path(&k, "meta");
-    assert_int_equal(hf_mark_load(dir, "file:///a", &txid, NULL), HF_E_NOT_FOUND);
+    assert_int_equal(hf_mark_load(dir, "file:///a", NULL, &txid, NULL), HF_E_NOT_FOUND);
     assert_int_equal(txid, 9);
-    assert_int_equal(hf_mark_save(dir, "file:///a", 5, NULL), HF_OK);
-    assert_int_equal(hf_mark_save(dir, "file:///b", 0x123456789abcdef, NULL), HF_OK);
-    assert_int_equal(hf_mark_save(dir, "file:///a", 6, NULL), HF_OK);
-    assert_int_equal(hf_mark_load(dir, "file:///a", &txid, NULL), HF_OK);
+    assert_int_equal(hf_mark_save(dir, "file:///a", NULL, 5, NULL), HF_OK);
+    assert_int_equal(hf_mark_save(dir, "file:///b", NULL, 0x123456789abcdef, NULL), HF_OK);
+    assert_int_equal(hf_mark_save(dir, "file:///a", NULL, 6, NULL), HF_OK);
+    assert_int_equal(hf_mark_load(dir, "file:///a", NULL, &txid, NULL), HF_OK);
     assert_int_equal(txid, 6);
-    assert_int_equal(hf_mark_load(dir, "file:///b", &txid, NULL), HF_OK);
+    assert_int_equal(hf_mark_load(dir, "file:///b", NULL, &txid, NULL), HF_OK);
     assert_true(txid == 0x123456789abcdef);
+    /* one bucket name at two services is two places */
+    assert_int_equal(hf_mark_load(dir, "file:///b", "http://other", &txid, NULL), HF_E_NOT_FOUND);
     hf_mark_clean(dir);
-    assert_int_equal(hf_mark_load(dir, "file:///b", &txid, NULL), HF_E_NOT_FOUND);
+    assert_int_equal(hf_mark_load(dir, "file:///b", NULL, &txid, NULL), HF_E_NOT_FOUND);
     kit_deinit(&k);
 }
 

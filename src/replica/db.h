@@ -333,7 +333,7 @@ struct engine {
     size_t n_buckets;
     struct db_dir *dirs;
     size_t n_dirs;
-    struct store_ref *stores;
+    struct store_ref **stores; /* hash by URL and endpoint */
     struct lane_group *groups;
     size_t n_groups;
     uint64_t spool_bytes; /* over all databases */

@@ -287,7 +287,7 @@ static void sent(struct dest *d, bool is_image)
 static void note_mark(struct dest *d)
 {
     struct hf_err err = HF_ERR_INIT;
-    if (hf_mark_save(d->db->meta, d->conf->url, d->sent.max_txid, &err) != HF_OK)
+    if (hf_mark_save(d->db->meta, d->conf->url, d->conf->endpoint, d->sent.max_txid, &err) != HF_OK)
         hf_log(HF_LOG_WARN, "mark not saved", HF_F_STR("db", d->db->path), HF_F_ERR(&err),
                HF_F_END);
 }

@@ -56,7 +56,7 @@ static enum hf_code local_work(struct db *db, struct hf_err *err)
     HF_TRY(db_spool_load(db, err));
     for (size_t i = 0; i < db->n_dests; i++) {
         struct dest *d = &db->dests[i];
-        if (hf_mark_load(db->meta, d->conf->url, &d->mark, NULL) != HF_OK)
+        if (hf_mark_load(db->meta, d->conf->url, d->conf->endpoint, &d->mark, NULL) != HF_OK)
             d->mark = 0;
     }
     return HF_OK;

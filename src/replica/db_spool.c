@@ -29,6 +29,9 @@ static enum hf_code drop_name(void *arg, const char *name, bool is_dir, struct h
 static void clear_leftovers(struct db *db)
 {
     static const char *const dirs[] = {"spool/ltx/0", "spool/ltx/9", "spool/ltx", "spool"};
+    HF_AUTO_FREE char *spool = hf_path_join(db->meta, "spool");
+    if (!hf_path_exists(spool))
+        return;
     hf_mark_clean(db->meta);
     for (size_t i = 0; i < HF_ARRAY_LEN(dirs); i++) {
         HF_AUTO_FREE char *dir = hf_path_join(db->meta, dirs[i]);

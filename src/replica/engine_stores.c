@@ -5,9 +5,14 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "ltx/crc64.h"
 #include "replica/db.h"
 
-enum { GROUP_SHIP_THREADS = 2, GROUP_REMOTE_SHIP_THREADS = 8 };
+enum {
+    GROUP_SHIP_THREADS = 2,
+    GROUP_REMOTE_SHIP_THREADS = 8,
+    STORE_BUCKETS = 4096, /* every database of a directory has a place of its own */
+};
 
 /* A store and who uses it; databases on one store share it. */
 struct store_ref {
@@ -22,7 +27,10 @@ enum hf_code engine_get_store(struct engine *e, const struct hf_config_replica *
     /* Two services may have a bucket of the same name. */
     HF_AUTO_FREE char *url =
         hf_asprintf("%s %s", conf->url, conf->endpoint == NULL ? "" : conf->endpoint);
-    for (struct store_ref *s = e->stores; s != NULL; s = s->next) {
+    if (e->stores == NULL)
+        e->stores = hf_calloc(STORE_BUCKETS, sizeof(struct store_ref *));
+    struct store_ref **bucket = &e->stores[hf_crc64(0, url, strlen(url)) % STORE_BUCKETS];
+    for (struct store_ref *s = *bucket; s != NULL; s = s->next) {
         if (strcmp(s->url, url) == 0) {
             *out = s->store;
             return HF_OK;
@@ -33,21 +41,24 @@ enum hf_code engine_get_store(struct engine *e, const struct hf_config_replica *
     struct store_ref *s = hf_calloc(1, sizeof(*s));
     s->url = hf_steal(&url);
     s->store = store;
-    s->next = e->stores;
-    e->stores = s;
+    s->next = *bucket;
+    *bucket = s;
     *out = store;
     return HF_OK;
 }
 
 void engine_free_stores(struct engine *e)
 {
-    while (e->stores != NULL) {
-        struct store_ref *s = e->stores;
-        e->stores = s->next;
-        hf_store_close(s->store);
-        hf_free(s->url);
-        hf_free(s);
+    for (size_t i = 0; e->stores != NULL && i < STORE_BUCKETS; i++) {
+        while (e->stores[i] != NULL) {
+            struct store_ref *s = e->stores[i];
+            e->stores[i] = s->next;
+            hf_store_close(s->store);
+            hf_free(s->url);
+            hf_free(s);
+        }
     }
+    hf_free(e->stores);
 }
 
 /* "s3://bucket", "file 1" */

@@ -12,15 +12,18 @@ enum { MARK_SIZE = 24 };
 static const char magic[8] = {'H', 'F', 'M', 'A', 'R', 'K', '0', '1'};
 static const char prefix[] = "replica-";
 
-static char *mark_path(const char *dir, const char *url)
+static char *mark_path(const char *dir, const char *url, const char *endpoint)
 {
-    return hf_asprintf("%s/%s%016llx", dir, prefix,
-                       (unsigned long long)hf_crc64(0, (const uint8_t *)url, strlen(url)));
+    uint64_t hash = hf_crc64(0, url, strlen(url));
+    if (endpoint != NULL)
+        hash = hf_crc64(hash, endpoint, strlen(endpoint));
+    return hf_asprintf("%s/%s%016llx", dir, prefix, (unsigned long long)hash);
 }
 
-enum hf_code hf_mark_load(const char *dir, const char *url, uint64_t *txid, struct hf_err *err)
+enum hf_code hf_mark_load(const char *dir, const char *url, const char *endpoint, uint64_t *txid,
+                          struct hf_err *err)
 {
-    HF_AUTO_FREE char *path = mark_path(dir, url);
+    HF_AUTO_FREE char *path = mark_path(dir, url, endpoint);
     HF_AUTO_FREE char *data = NULL;
     size_t len = 0;
     HF_TRY(hf_path_read(path, 4096, &data, &len, err));
@@ -32,9 +35,10 @@ enum hf_code hf_mark_load(const char *dir, const char *url, uint64_t *txid, stru
     return HF_OK;
 }
 
-enum hf_code hf_mark_save(const char *dir, const char *url, uint64_t txid, struct hf_err *err)
+enum hf_code hf_mark_save(const char *dir, const char *url, const char *endpoint, uint64_t txid,
+                          struct hf_err *err)
 {
-    HF_AUTO_FREE char *path = mark_path(dir, url);
+    HF_AUTO_FREE char *path = mark_path(dir, url, endpoint);
     struct hf_file f = HF_FILE_CLOSED;
     uint8_t b[MARK_SIZE];
     memcpy(b, magic, sizeof(magic));

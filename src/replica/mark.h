@@ -16,11 +16,12 @@
 #include "base/attr.h"
 #include "base/err.h"
 
-/* url: of the replica, without secrets. HF_E_NOT_FOUND: none. HF_E_CORRUPT: damaged. */
-HF_MUST enum hf_code hf_mark_load(const char *dir, const char *url, uint64_t *txid,
-                                  struct hf_err *err);
-HF_MUST enum hf_code hf_mark_save(const char *dir, const char *url, uint64_t txid,
-                                  struct hf_err *err);
+/* url: of the replica, without secrets; endpoint: of its service, NULL = the usual one.
+ * HF_E_NOT_FOUND: none. HF_E_CORRUPT: damaged. */
+HF_MUST enum hf_code hf_mark_load(const char *dir, const char *url, const char *endpoint,
+                                  uint64_t *txid, struct hf_err *err);
+HF_MUST enum hf_code hf_mark_save(const char *dir, const char *url, const char *endpoint,
+                                  uint64_t txid, struct hf_err *err);
 /* Removes all of them. */
 void hf_mark_clean(const char *dir);
 
