@@ -323,6 +323,7 @@ static const struct hf_store_ops azure_ops = {
     .reader_new = azure_reader_new,
     .reader_read = azure_reader_read,
     .reader_free = azure_reader_free,
+    .reader_is_light = azure_reader_is_light,
     .head = store_head,
     .list = azure_list,
     .remove = azure_remove,
