@@ -159,7 +159,7 @@ def test_faults(container, proxy, holdfast, make_db, tmp_path):
 
 def test_broken_reads(container, proxy, holdfast, make_db, tmp_path):
     """A restore over a line that cuts, slows and refuses is the same restore."""
-    db = make_db(rows=3000, body=1000)
+    db = make_db(rows=1500, body=1000)
     c = conf(tmp_path, db, azure.replica(container, "app"))
     p = holdfast.start("replicate", "-config", c)
     procs.wait_until(lambda: container.top("app") > 0, why=p.text)
