@@ -68,6 +68,11 @@ static enum hf_code settle(struct azure *s, const struct mark *m, enum hf_code r
 {
     struct lookup l = {.s = s, .name = m->name};
     bool is_conditional = m->condition.is_new || m->condition.etag != NULL;
+    if (m->condition.is_new && rc == HF_E_CONFLICT) { /* 412 where 409 is documented */
+        rc = HF_E_EXISTS;
+        if (err != NULL)
+            err->code = rc;
+    }
     if (rc == HF_OK || !is_unknown || !is_conditional || rc == HF_E_CANCELED)
         return rc;
     enum hf_code end = hf_unknown_resolve(rc, m->nonce, read_nonce, &l, err);
