@@ -215,7 +215,7 @@ enum hf_code azure_head(struct azure *s, const char *name, struct azure_head *ou
 static enum hf_code store_head(struct hf_store *base, const char *name, uint64_t *size,
                                int64_t *time_ms, struct hf_err *err)
 {
-    struct azure_head h;
+    struct azure_head h = {0};
     HF_TRY(azure_head((struct azure *)base, name, &h, err));
     if (size != NULL)
         *size = h.size;
