@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/jsonread.h"
+#include "base/mem.h"
 
 static void test_shape(void **state)
 {
@@ -94,12 +96,40 @@ static void test_check(void **state)
     assert_int_equal(strncmp(err.text, "line 1, column", 14), 0);
 }
 
+static void test_member(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *want; /* NULL: code */
+        enum hf_code code;
+    } rows[] = {
+        {"{\"a\":\"x\\ny\"}", "x\ny", HF_OK},
+        {"{\"b\":1,\"a\":3599}", "3599", HF_OK},
+        {"{\"a\":\"\"}", "", HF_OK},
+        {"{\"b\":1}", NULL, HF_E_NOT_FOUND},
+        {"{\"a\":{}}", NULL, HF_E_NOT_FOUND},
+        {"{\"a\":1.5}", NULL, HF_E_NOT_FOUND},
+        {"{\"a\":1,\"a\":2}", NULL, HF_E_INVALID},
+        {"[\"a\"]", NULL, HF_E_INVALID},
+        {"{\"a\":1} x", NULL, HF_E_INVALID},
+        {"", NULL, HF_E_INVALID},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        char *got = NULL;
+        struct hf_err err = HF_ERR_INIT;
+        enum hf_code rc = hf_json_member(rows[i].text, strlen(rows[i].text), "a", &got, &err);
+        if (rc != rows[i].code || (rows[i].want && strcmp(got, rows[i].want) != 0))
+            fail_msg("%s: %d %s", rows[i].text, (int)rc, got ? got : "-");
+        hf_free(got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape),
-        cmocka_unit_test(test_any_bytes),
-        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_member),    cmocka_unit_test(test_shape),
+        cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_limit),
         cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,10 @@ enum {
     HF_LIMIT_FOLD_FILES = 256,       /* spooled files that become one upload */
     HF_LIMIT_FOLD_BYTES = 32 << 20,  /* ... and their bytes: a retry repeats no more than that */
     HF_LIMIT_UNIXHTTP_ANSWER = 32 << 20, /* status of 10,000 databases is about 6 MiB */
+    HF_LIMIT_STORE_CONNS = 128,       /* to one host: a merge may hold 64 that wait for it, and
+                                         uploads must not wait for the merge */
+    HF_LIMIT_STORE_LIGHT = 64 << 10,  /* bytes of an object that wait in memory for a merge of
+                                         hundreds: 32 MiB at the very most, commonly below 1 */
 };
 
 /* Spooled files over all databases: disk that is not the databases' own. */

@@ -215,7 +215,7 @@ enum hf_code azure_head(struct azure *s, const char *name, struct azure_head *ou
 static enum hf_code store_head(struct hf_store *base, const char *name, uint64_t *size,
                                int64_t *time_ms, struct hf_err *err)
 {
-    struct azure_head h;
+    struct azure_head h = {0};
     HF_TRY(azure_head((struct azure *)base, name, &h, err));
     if (size != NULL)
         *size = h.size;
@@ -323,6 +323,7 @@ static const struct hf_store_ops azure_ops = {
     .reader_new = azure_reader_new,
     .reader_read = azure_reader_read,
     .reader_free = azure_reader_free,
+    .reader_is_light = azure_reader_is_light,
     .head = store_head,
     .list = azure_list,
     .remove = azure_remove,

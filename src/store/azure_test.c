@@ -22,7 +22,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/child.h"
-#include "store/azure_auth.h"
+#include "store/azure_int.h"
 #include "store/contract_test.h"
 
 #define DEV_KEY                                                                                    \
@@ -140,6 +140,30 @@ static struct hf_store *open_fresh(void)
     return s;
 }
 
+/* As Go prints RFC 3339 with nanoseconds: no zeros at the end. */
+static void test_times(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } rows[] = {
+        {1700000000000, "2023-11-14T22:13:20Z"},
+        {1700000000120, "2023-11-14T22:13:20.12Z"},
+        {1700000000007, "2023-11-14T22:13:20.007Z"},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        char text[32];
+        azure_stamp_format(rows[i].ms, text);
+        assert_string_equal(text, rows[i].text);
+        assert_int_equal(azure_time(text, NULL, NULL), rows[i].ms);
+    }
+    static const char date[] = "Tue, 14 Nov 2023 22:13:20 GMT";
+    assert_int_equal(azure_time("nonsense", date, NULL), 1700000000000); /* not ours: the store's */
+    assert_int_equal(azure_time(NULL, NULL, date), 1700000000000);
+    assert_int_equal(azure_time("2023-11-14T22:13:20.123456789Z", NULL, NULL), 1700000000123);
+}
+
 static void test_selftest(void **state)
 {
     (void)state;
@@ -230,6 +254,7 @@ int main(void)
 {
     const char *main_js = getenv("AZURITE_MAIN");
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_times),
         cmocka_unit_test(test_selftest),
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_refusals),

@@ -68,6 +68,11 @@ static enum hf_code settle(struct azure *s, const struct mark *m, enum hf_code r
 {
     struct lookup l = {.s = s, .name = m->name};
     bool is_conditional = m->condition.is_new || m->condition.etag != NULL;
+    if (m->condition.is_new && rc == HF_E_CONFLICT) { /* 412 where 409 is documented */
+        rc = HF_E_EXISTS;
+        if (err != NULL)
+            err->code = rc;
+    }
     if (rc == HF_OK || !is_unknown || !is_conditional || rc == HF_E_CANCELED)
         return rc;
     enum hf_code end = hf_unknown_resolve(rc, m->nonce, read_nonce, &l, err);
@@ -99,7 +104,12 @@ static enum hf_code put(struct azure *s, struct hf_azure_request *r, const struc
     return settle(s, m, rc, a.is_unknown, etag, err);
 }
 
-static enum hf_code put_blob(struct azure *s, const struct mark *m, const struct hf_buf *body,
+struct body {
+    const void *data;
+    size_t len;
+};
+
+static enum hf_code put_blob(struct azure *s, const struct mark *m, struct body body,
                              char etag[HF_STORE_ETAG], struct hf_err *err)
 {
     struct hf_azure_request r;
@@ -107,8 +117,8 @@ static enum hf_code put_blob(struct azure *s, const struct mark *m, const struct
     hf_azure_request_header(&r, "Content-Type", "application/octet-stream");
     hf_azure_request_header(&r, "x-ms-blob-type", "BlockBlob");
     add_mark(&r, m);
-    r.body = body->data;
-    r.body_len = body->len;
+    r.body = body.data;
+    r.body_len = body.len;
     enum hf_code rc = put(s, &r, m, etag, err);
     hf_azure_request_deinit(&r);
     return rc;
@@ -118,9 +128,9 @@ enum hf_code azure_put_if(struct hf_store *base, const struct hf_store_put_if_ar
                           char etag[HF_STORE_ETAG], struct hf_err *err)
 {
     struct mark m;
-    struct hf_buf body = {(uint8_t *)(uintptr_t)args->data, args->len, args->len, args->len};
+    struct body body = {args->data, args->len};
     mark_init(&m, args->name, args->time_ms, (struct condition){args->etag == NULL, args->etag});
-    return put_blob((struct azure *)base, &m, &body, etag, err);
+    return put_blob((struct azure *)base, &m, body, etag, err);
 }
 
 /* --- the streaming writer --- */
@@ -261,7 +271,8 @@ enum hf_code azure_writer_commit(struct hf_store_writer *base, struct hf_err *er
     struct azure_writer *w = (struct azure_writer *)base;
     enum hf_code rc = HF_OK;
     if (w->n_blocks == 0) {
-        rc = put_blob((struct azure *)base->store, &w->mark, &w->buf, NULL, err);
+        rc = put_blob((struct azure *)base->store, &w->mark, (struct body){w->buf.data, w->buf.len},
+                      NULL, err);
     } else {
         if (w->buf.len > 0)
             rc = flush(w, err);

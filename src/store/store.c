@@ -214,6 +214,12 @@ void hf_store_reader_free(struct hf_store_reader *r)
     r->store->ops->reader_free(r);
 }
 
+bool hf_store_reader_is_light(const struct hf_store_reader *r)
+{
+    hf_assert_magic(r->store, HF_STORE_MAGIC);
+    return r->store->ops->reader_is_light != NULL && r->store->ops->reader_is_light(r);
+}
+
 enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
                            struct hf_err *err)
 {

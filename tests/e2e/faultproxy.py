@@ -5,9 +5,12 @@
 
 Faults: reset-before (nothing reaches the server), reset-after (the server has done it, the answer
 is lost), status-NNN (the server is not asked; retry_after=S), drip (the answer comes slowly),
-truncate (half of the answer's body, then a reset). `down` refuses everything while it is True.
+truncate (half of the answer's body, then a reset). `down` refuses everything while it is True;
+`clock` (seconds) is how far the server's clock is off: requests dated more than 15 minutes from it
+are refused as Azure does, which Azurite does not check.
 Requests are passed on as they are, signatures hold (Azure's do not cover the host).
 """
+import email.utils
 import http.client
 import re
 import socket
@@ -29,6 +32,7 @@ class FaultProxy:
         self.lock = threading.Lock()
         self.faults, self.seen = [], []
         self.down = False
+        self.clock = self.refused = 0
         proxy = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -88,7 +92,13 @@ class FaultProxy:
                 extra = "Retry-After: %s\r\n" % fault.retry_after if fault.retry_after is not None else ""
                 s.sendall(("HTTP/1.1 %s Fault\r\nContent-Length: 0\r\n%s\r\n" % (fault.kind[7:], extra)).encode())
                 continue
+            if self.is_misdated(headers):
+                self.refused += 1
+                s.sendall(("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nx-ms-error-code: AuthenticationFailed\r\n"
+                           "Date: %s\r\n\r\n" % self.now()).encode())
+                continue
             status, reason, rh, data = self.forward(method, path, headers, body)
+            rh = [(k, self.now() if k.lower() == "date" else v) for k, v in rh]
             if fault and fault.kind == "reset-after":
                 return reset(s)
             head = "HTTP/1.1 %d %s\r\n" % (status, reason)
@@ -107,6 +117,15 @@ class FaultProxy:
                     time.sleep(0.05)
             else:
                 s.sendall(data)
+
+    def now(self):
+        return email.utils.formatdate(time.time() + self.clock, usegmt=True)
+
+    def is_misdated(self, headers):
+        date = next((v for k, v in headers if k.lower() == "x-ms-date"), None)
+        if not self.clock or date is None:
+            return False
+        return abs(email.utils.parsedate_to_datetime(date).timestamp() - time.time() - self.clock) > 900
 
     def forward(self, method, path, headers, body):
         c = http.client.HTTPConnection("127.0.0.1", self.target, timeout=30)

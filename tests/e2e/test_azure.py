@@ -159,7 +159,7 @@ def test_faults(container, proxy, holdfast, make_db, tmp_path):
 
 def test_broken_reads(container, proxy, holdfast, make_db, tmp_path):
     """A restore over a line that cuts, slows and refuses is the same restore."""
-    db = make_db(rows=3000, body=1000)
+    db = make_db(rows=1500, body=1000)
     c = conf(tmp_path, db, azure.replica(container, "app"))
     p = holdfast.start("replicate", "-config", c)
     procs.wait_until(lambda: container.top("app") > 0, why=p.text)
@@ -171,6 +171,43 @@ def test_broken_reads(container, proxy, holdfast, make_db, tmp_path):
         holdfast("restore", "-o", out, azure.url(container, "app", proxy.port)).ok()
         assert fault.hits == 1, kind
         replicas.assert_same_pages(db, out, tmp_path)
+
+
+def test_wrong_clock(container, proxy, holdfast, make_db, tmp_path):
+    """Two hours off: the first refusal teaches the offset, and nothing is refused after it."""
+    proxy.clock = 7200
+    db = make_db(rows=100)
+    c = conf(tmp_path, db, azure.replica(container, "app", proxy.port))
+    p = holdfast.start("replicate", "-config", c)
+    for i in range(3):
+        dbtool.commit(db, 1)
+        procs.wait_until(lambda n=i: container.top("app") > n, why=p.text)
+    assert p.stop() == 0, p.text()
+    assert proxy.refused == 1, p.text()
+    assert "failed" not in p.text(), p.text()
+
+
+def test_two_writers(container, holdfast, make_db, tmp_path):
+    """On one path: one goes on, the other is told why; the replica stays one history."""
+    one, two = make_db("one.db", rows=100), make_db("two.db", rows=100)
+    procs_ = []
+    for i, db in enumerate((one, two)):
+        c = conf(tmp_path, db, azure.replica(container, "app"), name="c%d.yml" % i)
+        procs_.append(holdfast.start("replicate", "-config", c))
+        procs.wait_until(lambda: container.top("app") > 0, why=procs_[-1].text)
+    end = time.monotonic() + 40
+    while not any("another writer" in p.text() for p in procs_):
+        assert time.monotonic() < end, "".join(p.text() for p in procs_)
+        dbtool.commit(one, 1)
+        dbtool.commit(two, 1)
+        time.sleep(0.02)
+    for p in procs_:
+        p.stop()
+    txids = container.txids("app", 0)
+    assert all(b[0] <= a[1] + 1 for a, b in zip(txids, txids[1:])), txids
+    out = str(tmp_path / "out.db")
+    holdfast("restore", "-o", out, azure.url(container, "app")).ok()
+    assert dbtool.integrity(out) == "ok"
 
 
 def test_gone_and_back(container, proxy, holdfast, make_db, tmp_path):

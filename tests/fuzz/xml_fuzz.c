@@ -23,17 +23,21 @@ static enum hf_code see(void *arg, const struct hf_storexml_item *item, struct h
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct hf_buf xml = {(uint8_t *)(uintptr_t)data, size, size, size};
+    struct hf_buf xml;
     struct hf_buf next;
     struct hf_storexml_error e;
     size_t n = 0;
     hf_buf_init(&next, 4096);
+    hf_buf_init(&xml, size + 1);
+    hf_assert(hf_buf_append(&xml, data, size, NULL) == HF_OK);
     enum hf_code rc = hf_storexml_list(&hf_storexml_azure, &xml, see, &n, &next, NULL);
     hf_assert(rc == HF_OK || rc == HF_E_CORRUPT || rc == HF_E_LIMIT || rc == HF_E_INVALID);
     rc = hf_storexml_list(&hf_storexml_s3, &xml, see, &n, &next, NULL);
-    hf_assert(n <= size);
+    hf_assert(n <= size &&
+              (rc == HF_OK || rc == HF_E_CORRUPT || rc == HF_E_LIMIT || rc == HF_E_INVALID));
     rc = hf_storexml_error(&xml, &e, NULL);
     hf_assert((rc == HF_OK) == (e.code[0] != '\0'));
     hf_buf_deinit(&next);
+    hf_buf_deinit(&xml);
     return 0;
 }
