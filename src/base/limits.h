@@ -22,18 +22,23 @@ enum {
     HF_LIMIT_MERGE_INPUTS = 4096,     /* files one merge opens: 5 min of L0 at 20 ms is more; merges
                                          then run in several rounds */
     HF_LIMIT_READ_AHEAD = 256 << 10,  /* read buffer of one LTX input */
-
-    HF_LIMIT_KNOWN_HOSTS = 4 << 20,      /* bytes of a known_hosts file: 10,000 hosts */
-    HF_LIMIT_SFTP_SESSIONS = 4,          /* connections to one server; sshd starts refusing at 10
-                                            that are not logged in yet (MaxStartups) */
-    HF_LIMIT_SFTP_CONNECT_MS = 10000,    /* for one address of a server */
-    HF_LIMIT_SFTP_TIMEOUT_MS = 30000,    /* for one answer: at 8 kB/s a piece of 256 KiB passes */
-    HF_LIMIT_SFTP_TRIES = 3,             /* of a call whose connection broke: one for a connection
-                                            that went stale unnoticed, one more; the callers wait
-                                            and try again themselves */
-    HF_LIMIT_SFTP_BUFFER = 1 << 20,      /* of one writer: objects up to this are sent again as a
-                                            whole when the connection breaks */
-    HF_LIMIT_SFTP_PIECE = 256 << 10,     /* bytes of one call of libssh2 */
+    HF_LIMIT_KNOWN_HOSTS = 4 << 20,   /* bytes of a known_hosts file: 10,000 hosts */
+    HF_LIMIT_SFTP_SESSIONS = 4,       /* connections to one server; sshd starts refusing at 10
+                                         that are not logged in yet (MaxStartups) */
+    HF_LIMIT_SFTP_CONNECT_MS = 10000, /* for one address of a server */
+    HF_LIMIT_SFTP_TIMEOUT_MS = 30000, /* for one answer: at 8 kB/s a piece of 256 KiB passes */
+    HF_LIMIT_SFTP_TRIES = 3,          /* of a call whose connection broke: one for a connection
+                                         that went stale unnoticed, one more; the callers wait
+                                         and try again themselves */
+    HF_LIMIT_SFTP_BUFFER = 1 << 20,   /* of one writer: objects up to this are sent again as a
+                                         whole when the connection breaks */
+    HF_LIMIT_SFTP_PIECE = 256 << 10,  /* bytes of one call of libssh2 */
+    HF_LIMIT_STORE_REQUESTS_S = 2000, /* of all HTTP stores; accounts allow ten times as many */
+    HF_LIMIT_STORE_BYTES = 24 << 20,  /* bodies they send at once: the RSS target is 64 MB */
+    HF_LIMIT_STORE_BLOCK = 4 << 20,   /* a larger object is sent in blocks of this size */
+    HF_LIMIT_STORE_DELETES = 16,      /* deletes of one call that run at once */
+    HF_LIMIT_S3_PART_MIN = 5 << 20,   /* S3's own, but for the last part */
+    HF_LIMIT_S3_PART_MAX = 64 << 20,  /* one part of a writer is in memory; 10,000 make 640 GiB */
     HF_LIMIT_XML = 16 << 20,          /* 5,000 listed objects with metadata are about 5 MiB */
     HF_LIMIT_HTTP_URL = 16 << 10,  /* a path of 2 KiB escaped three times over, and a signature */
     HF_LIMIT_HTTP_HEAD = 64 << 10, /* response headers of one call: servers stop far below */

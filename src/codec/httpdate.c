@@ -20,7 +20,7 @@ void hf_http_date_format(int64_t wall_ms, char out[HF_HTTP_DATE_TEXT])
              tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-/* "Sun, 22 Nov 2026 05:02:00 GMT" as RFC 3339, which base/parse.h checks and reads. */
+/* Turned into RFC 3339, which base/parse.h checks and reads. */
 enum hf_code hf_http_date_parse(const char *text, int64_t *out, struct hf_err *err)
 {
     static const char form[] = "Aaa, 00 Aaa 0000 00:00:00 GMT";

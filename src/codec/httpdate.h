@@ -1,5 +1,5 @@
 /*
- * Dates of HTTP headers (RFC 9110, IMF-fixdate): "Sun, 22 Nov 2026 05:02:00 GMT". Pure.
+ * Dates of HTTP headers as RFC 9110 wants them sent (IMF-fixdate, always GMT). Pure.
  */
 #ifndef HF_CODEC_HTTPDATE_H
 #define HF_CODEC_HTTPDATE_H

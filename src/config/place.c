@@ -243,6 +243,8 @@ static enum hf_code from_url(struct hf_reading *rd, struct hf_raw_replica *raw,
         r->bucket = url.host;
         if (url.user != NULL)
             r->abs.account_name = url.user;
+        if (hf_url_option(arena, &url, "endpoint") != NULL)
+            r->endpoint = hf_url_option(arena, &url, "endpoint");
         return HF_OK;
     case HF_REPLICA_SFTP:
     case HF_REPLICA_NATS:

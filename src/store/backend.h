@@ -8,6 +8,7 @@
 #ifndef HF_STORE_BACKEND_H
 #define HF_STORE_BACKEND_H
 
+#include "config/config.h"
 #include "store/store.h"
 
 enum { HF_STORE_MAGIC = 0x68667374 };
@@ -23,6 +24,14 @@ struct hf_store_list_query {
 struct hf_store_put_args {
     const char *name;
     int flags;
+    int64_t time_ms;
+};
+
+struct hf_store_put_if_args {
+    const char *name;
+    const void *data;
+    size_t len;
+    const char *etag; /* NULL: only if there is none */
     int64_t time_ms;
 };
 
@@ -48,6 +57,11 @@ struct hf_store_ops {
                          struct hf_err *err);
     enum hf_code (*remove)(struct hf_store *s, const char *const *names, size_t n,
                            struct hf_err *err);
+    /* Both NULL where the store has no versions. */
+    enum hf_code (*put_if)(struct hf_store *s, const struct hf_store_put_if_args *args,
+                           char etag[HF_STORE_ETAG], struct hf_err *err);
+    enum hf_code (*get)(struct hf_store *s, const char *name, struct hf_buf *out,
+                        char etag[HF_STORE_ETAG], struct hf_err *err);
 };
 
 struct hf_store {
@@ -69,5 +83,12 @@ HF_MUST enum hf_code hf_store_file_open(const char *path, struct hf_store **out,
                                         struct hf_err *err);
 HF_MUST enum hf_code hf_store_sftp_open(const struct hf_config_replica *conf, struct hf_store **out,
                                         struct hf_err *err);
+
+/* S3 and what speaks its language. */
+HF_MUST enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, struct hf_store **out,
+                                      struct hf_err *err);
+/* Azure Blob Storage. */
+HF_MUST enum hf_code hf_store_azure_open(const struct hf_config_replica *conf,
+                                         struct hf_store **out, struct hf_err *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "config/config.h"
@@ -22,12 +23,12 @@ static const struct {
     {HF_REPLICA_WEBDAV, "use sftp to the same server, or mount it and use file"},
 };
 
-static enum hf_code refuse_type(enum hf_replica_type type, struct hf_err *err)
+static enum hf_code unsupported(const char *type, struct hf_err *err)
 {
-    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported",
-               hf_replica_type_word(type));
+    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported", type);
+    hf_err_hint(err, "supported: s3, abs, sftp, file");
     for (size_t i = 0; i < HF_ARRAY_LEN(alternatives); i++) {
-        if (alternatives[i].type == type)
+        if (strcmp(hf_replica_type_word(alternatives[i].type), type) == 0)
             hf_err_hint(err, "%s", alternatives[i].instead);
     }
     return HF_E_UNSUPPORTED;
@@ -39,17 +40,38 @@ enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct 
     switch (conf->type) {
     case HF_REPLICA_FILE:
         return hf_store_file_open(conf->path, out, err);
+    case HF_REPLICA_ABS:
+        return hf_store_azure_open(conf, out, err);
     case HF_REPLICA_SFTP:
         return hf_store_sftp_open(conf, out, err);
     case HF_REPLICA_S3:
-    case HF_REPLICA_ABS:
+        return hf_store_s3_open(conf, out, err);
     case HF_REPLICA_GS:
     case HF_REPLICA_NATS:
     case HF_REPLICA_WEBDAV:
     case HF_REPLICA_OSS:
         break;
     }
-    return refuse_type(conf->type, err);
+    return unsupported(hf_replica_type_word(conf->type), err);
+}
+
+/* A URL with all that its scheme allows is what the configuration reads. */
+static enum hf_code open_remote(const char *url, struct hf_store **out, struct hf_err *err)
+{
+    struct hf_config *cfg = NULL;
+    HF_TRY(hf_config_from_args(NULL, &url, 1, &cfg, err));
+    enum hf_code rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
+    hf_config_free(cfg);
+    return rc;
+}
+
+static bool is_known_type(const char *type)
+{
+    for (int i = HF_REPLICA_FILE; i <= HF_REPLICA_OSS; i++) {
+        if (strcmp(type, hf_replica_type_word((enum hf_replica_type)i)) == 0)
+            return true;
+    }
+    return false;
 }
 
 enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
@@ -57,15 +79,12 @@ enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err
     struct hf_store_url u = {NULL, NULL};
     HF_TRY(hf_store_url_parse(url, &u, err));
     enum hf_code rc;
-    if (strcmp(u.type, "file") == 0) {
+    if (strcmp(u.type, "file") == 0)
         rc = hf_store_file_open(u.path, out, err);
-    } else {
-        struct hf_config *cfg = NULL;
-        rc = hf_config_from_args(NULL, &url, 1, &cfg, err);
-        if (rc == HF_OK)
-            rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
-        hf_config_free(cfg);
-    }
+    else if (is_known_type(u.type))
+        rc = open_remote(url, out, err);
+    else
+        rc = unsupported(u.type, err);
     hf_store_url_deinit(&u);
     return rc;
 }
@@ -226,4 +245,25 @@ enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_
     for (size_t i = 0; i < n; i++)
         HF_TRY(check_name(names[i], false, err));
     return n == 0 ? HF_OK : s->ops->remove(s, names, n, err);
+}
+
+enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *data, size_t len,
+                             const char *etag, char etag_out[HF_STORE_ETAG], struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    if (s->ops->put_if == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no conditional writes there", s->url);
+    struct hf_store_put_if_args args = {name, data, len, etag, hf_clock_wall_ms()};
+    return s->ops->put_if(s, &args, etag_out, err);
+}
+
+enum hf_code hf_store_get(struct hf_store *s, const char *name, struct hf_buf *out,
+                          char etag_out[HF_STORE_ETAG], struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    HF_TRY(check_name(name, false, err));
+    if (s->ops->get == NULL)
+        return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no versions there", s->url);
+    return s->ops->get(s, name, out, etag_out, err);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/err.h"
 
 struct hf_config_replica;
@@ -86,5 +87,24 @@ HF_MUST enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *pref
 /* Missing objects are success. */
 HF_MUST enum hf_code hf_store_delete(struct hf_store *s, const char *const *names, size_t n,
                                      struct hf_err *err);
+
+/*
+ * Conditional writes, for what two processes must agree on: small objects with a version.
+ * HF_E_UNSUPPORTED for stores without versions.
+ */
+#define HF_STORE_ETAG 128 /* bytes of a version's text, NUL included */
+
+/* etag NULL: creates, HF_E_EXISTS if the name is there. Else replaces that version: HF_E_CONFLICT
+ * if there is another or none. etag_out gets the new version. A lost answer is resolved by reading
+ * back; HF_E_IO and the like: not known, ask again. */
+HF_MUST enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *data,
+                                     size_t len, const char *etag, char etag_out[HF_STORE_ETAG],
+                                     struct hf_err *err);
+/* The whole object, appended to out (HF_E_LIMIT above its maximum), and its version. */
+HF_MUST enum hf_code hf_store_get(struct hf_store *s, const char *name, struct hf_buf *out,
+                                  char etag_out[HF_STORE_ETAG], struct hf_err *err);
+/* Tries under probe/ whether conditional writes hold, two writers at once included, and removes
+ * what it wrote. HF_E_UNSUPPORTED says what does not; other codes: it could not be tried. */
+HF_MUST enum hf_code hf_store_selftest(struct hf_store *s, struct hf_err *err);
 
 #endif
