@@ -89,6 +89,12 @@ class Server:
                 pass
         self.p.wait()
 
+    def pause(self):
+        os.kill(self.p.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.p.pid, signal.SIGCONT)
+
     def drop_connections(self):
         """Ends what serves connections; the server itself goes on."""
         for pid in children(self.p.pid):
