@@ -12,24 +12,28 @@ import replicas
 import servers
 
 
-@pytest.fixture
-def moto(tmp_path, monkeypatch):
-    for name in [n for n in os.environ if n.startswith("AWS_")]:
-        monkeypatch.delenv(name)  # the machine's own settings are none of the test's business
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
     if not servers.Moto.is_there():
         pytest.fail("no moto_server: ./dev setup")
-    d = tmp_path / "moto"
-    d.mkdir()
-    s = servers.Moto(d).start()
+    s = servers.Moto(tmp_path_factory.mktemp("moto")).start()
     yield s
     s.stop()
 
 
-def conf(tmp_path, moto, db, path="fleet/app", name="s3.yml", **top):
+@pytest.fixture
+def moto(server, monkeypatch):
+    """One server for all tests here: each has a path of its own."""
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)  # the machine's own settings are none of the test's business
+    return server
+
+
+def conf(tmp_path, moto, db, name="s3.yml", **top):
     settings = dict(replicas.SHORT_LEVELS, **{"l0-retention": "2s", "l0-retention-check-interval": "500ms",
                                               "snapshot": {"interval": "3s", "retention": "1h"}})
     settings.update(top)
-    where = {"type": "s3", "bucket": moto.bucket, "path": path, "endpoint": moto.endpoint, "region": "us-east-1",
+    where = {"type": "s3", "bucket": moto.bucket, "path": "fleet/" + tmp_path.name, "endpoint": moto.endpoint, "region": "us-east-1",
              "access-key-id": moto.key_id, "secret-access-key": moto.secret, "sync-interval": "100ms"}
     return replicas.config(str(tmp_path / name), {db: where}, **settings)
 
@@ -67,7 +71,7 @@ def test_replicates_restores_and_follows(moto, holdfast, make_db, writer, tmp_pa
 def test_restore_by_url(moto, holdfast, make_db, tmp_path):
     """Credentials of the environment, the rest in the URL, as Litestream's users write it."""
     db, out = make_db(rows=100), str(tmp_path / "out.db")
-    url, env = moto.url("/fleet/app"), moto.credentials()
+    url, env = moto.url("/fleet/" + tmp_path.name), moto.credentials()
     p = holdfast.start("replicate", db, url, env=env)
     procs.wait_until(lambda: holdfast("restore", "-o", out, url, env=env).code == 0, every=0.2, why=p.text)
     assert p.stop() == 0
