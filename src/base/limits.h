@@ -34,8 +34,12 @@ enum {
                                          whole when the connection breaks */
     HF_LIMIT_SFTP_PIECE = 256 << 10,  /* bytes of one call of libssh2 */
     HF_LIMIT_STORE_REQUESTS_S = 2000, /* of all HTTP stores; accounts allow ten times as many */
+    HF_LIMIT_STORE_CONNS = 128,       /* to one host: a merge may hold 64 that wait for it, and
+                                         uploads must not wait for the merge */
     HF_LIMIT_STORE_BYTES = 24 << 20,  /* bodies they send at once: the RSS target is 64 MB */
     HF_LIMIT_STORE_BLOCK = 4 << 20,   /* a larger object is sent in blocks of this size */
+    HF_LIMIT_STORE_LIGHT = 64 << 10,  /* bytes of an object that wait in memory for a merge of
+                                         hundreds: 32 MiB at the very most, commonly below 1 */
     HF_LIMIT_STORE_DELETES = 16,      /* deletes of one call that run at once */
     HF_LIMIT_S3_PART_MIN = 5 << 20,   /* S3's own, but for the last part */
     HF_LIMIT_S3_PART_MAX = 64 << 20,  /* one part of a writer is in memory; 10,000 make 640 GiB */
@@ -45,7 +49,7 @@ enum {
     HF_LIMIT_HTTP_CALLS = 8192,    /* calls of one client that run or wait for a connection */
     HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
     HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
-    HF_LIMIT_HTTP_STREAM = 512 << 10,  /* response bytes that wait for a blocking reader */
+    HF_LIMIT_HTTP_STREAM = 256 << 10,  /* response bytes that wait for a blocking reader */
 };
 
 #endif

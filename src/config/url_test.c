@@ -98,6 +98,8 @@ static void test_places(void **state)
          "arn:aws:s3:eu-north-1:1234:accesspoint/ap", "p",
          "s3://arn:aws:s3:eu-north-1:1234:accesspoint/ap/p", NULL},
         {"abs://acc@cont/p", HF_REPLICA_ABS, "cont", "p", "abs://acc@cont/p", NULL},
+        {"abs://acc@cont/p?endpoint=http://127.0.0.1:10000/acc", HF_REPLICA_ABS, "cont", "p",
+         "abs://acc@cont/p", "http://127.0.0.1:10000/acc"},
         {"gs://b/p", HF_REPLICA_GS, "b", "p", "gs://b/p", NULL},
         {"gs://b/p//x/../y", HF_REPLICA_GS, "b", "p/y", "gs://b/p/y", NULL},
         {"sftp://u:secret@h/p", HF_REPLICA_SFTP, NULL, "/p", "sftp://u@h:22/p", NULL},

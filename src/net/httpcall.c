@@ -2,6 +2,7 @@
  * One request as libcurl sees it: options in, callbacks out, results into our codes.
  */
 #include <ctype.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -147,11 +148,10 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 {
     (void)arg;
     (void)purpose;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* children must not keep our connections open */
 #if defined(TCP_USER_TIMEOUT)
     unsigned ms = DEAD_PEER_MS; /* a peer that vanished while we send */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-#else
-    (void)fd;
 #endif
     return CURL_SOCKOPT_OK;
 }

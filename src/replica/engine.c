@@ -83,8 +83,9 @@ static void rehash(struct engine *e)
 static enum hf_code get_store(struct engine *e, const struct hf_config_replica *conf,
                               struct hf_store **out, struct hf_err *err)
 {
-    /* One URL at two endpoints is two places. */
-    HF_AUTO_FREE char *url = hf_asprintf("%s %s", conf->url, conf->endpoint ? conf->endpoint : "");
+    /* Two services may have a bucket of the same name. */
+    HF_AUTO_FREE char *url =
+        hf_asprintf("%s %s", conf->url, conf->endpoint == NULL ? "" : conf->endpoint);
     for (struct store_ref *s = e->stores; s != NULL; s = s->next) {
         if (strcmp(s->url, url) == 0) {
             *out = s->store;

@@ -262,6 +262,8 @@ struct hf_source hf_replica_input_source(struct hf_replica_input *in)
 void hf_replica_input_set_frugal(struct hf_replica_input *in)
 {
     hf_assert(in->offset == 0);
+    if (hf_store_reader_is_light(in->reader))
+        return; /* to open it again would be a request more, and save nothing */
     in->is_frugal = true;
     drop_reader(in);
 }

@@ -85,12 +85,12 @@ static const struct known_error known[] = {
     {"AuthenticationFailed", HF_E_DENIED,
      "check the account name, the key or token, and the clock"},
     {"AuthorizationPermissionMismatch", HF_E_DENIED,
-     "give the identity the role Storage Blob Data Contributor on this container"},
+     "it lacks a permission: an identity needs the role Storage Blob Data Contributor, a SAS "
+     "rwdlc"},
     {"AuthorizationFailure", HF_E_DENIED,
      "check the account name and the key or token; the account's network rules may refuse, too"},
-    {"AuthorizationPermissionDenied", HF_E_DENIED,
-     "the SAS token lacks a permission (needs rwdlc)"},
-    {"InsufficientAccountPermissions", HF_E_DENIED, "the SAS token lacks a permission"},
+    {"AuthorizationPermissionDenied", HF_E_DENIED, "a SAS token needs the permissions rwdlc"},
+    {"InsufficientAccountPermissions", HF_E_DENIED, "a SAS token needs rwdlc"},
     {"AccountIsDisabled", HF_E_DENIED, "the storage account is disabled"},
     {"QuotaExceeded", HF_E_NO_SPACE, NULL},
 };
@@ -134,13 +134,14 @@ enum hf_code azure_error(const struct azure *s, const char *what, const struct h
             hint = known[i].hint;
         }
     }
-    hf_err_set(err, rc, "%s: %s in container %s: %d %s%s%s%s%s%s", s->base.url, what, s->container,
-               head->status, code, xml.message[0] ? ": " : "", xml.message, id ? " (request " : "",
-               id ? id : "", id ? ")" : "");
-    if (hint != NULL)
+    hf_err_set(err, rc, "%s in container %s: %d %s%s%s%s%s%s", what, s->container, head->status,
+               code, xml.message[0] ? ": " : "", xml.message, id ? " (request " : "", id ? id : "",
+               id ? ")" : "");
+    if (rc == HF_E_DENIED)
+        hf_err_hint(err, "authorised by %s%s%s", hf_azure_credential(s->account), hint ? ": " : "",
+                    hint ? hint : "");
+    else if (hint != NULL)
         hf_err_hint(err, "%s", hint);
-    if (rc == HF_E_DENIED && hint == NULL)
-        hf_err_hint(err, "authorised by %s", hf_azure_credential(s->account));
     return rc;
 }
 
@@ -322,6 +323,7 @@ static const struct hf_store_ops azure_ops = {
     .reader_new = azure_reader_new,
     .reader_read = azure_reader_read,
     .reader_free = azure_reader_free,
+    .reader_is_light = azure_reader_is_light,
     .head = store_head,
     .list = azure_list,
     .remove = azure_remove,

@@ -23,8 +23,9 @@ HF_MUST enum hf_code azure_request_init(struct azure *s, const char *method, con
 HF_MUST enum hf_code azure_do(struct azure *s, struct hf_azure_request *r, struct hf_attempts *a,
                               struct hf_http_reply *reply, struct hf_err *err);
 /* The error that an answer is. what: "put ltx/0/..." */
-enum hf_code azure_error(const struct azure *s, const char *what, const struct hf_http_head *head,
-                         const struct hf_buf *body, struct hf_err *err);
+HF_MUST enum hf_code azure_error(const struct azure *s, const char *what,
+                                 const struct hf_http_head *head, const struct hf_buf *body,
+                                 struct hf_err *err);
 /* "2026-11-22T04:40:58.41Z" as Litestream writes it into metadata. */
 void azure_stamp_format(int64_t time_ms, char out[32]);
 int64_t azure_time(const char *stamp, const char *created, const char *modified);
@@ -40,26 +41,27 @@ HF_MUST enum hf_code azure_head(struct azure *s, const char *name, struct azure_
                                 struct hf_err *err);
 
 /* azure_write.c */
-enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
-                              struct hf_store_writer **out, struct hf_err *err);
-enum hf_code azure_writer_write(struct hf_store_writer *w, const void *data, size_t len,
-                                struct hf_err *err);
-enum hf_code azure_writer_commit(struct hf_store_writer *w, struct hf_err *err);
+HF_MUST enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
+                                      struct hf_store_writer **out, struct hf_err *err);
+HF_MUST enum hf_code azure_writer_write(struct hf_store_writer *w, const void *data, size_t len,
+                                        struct hf_err *err);
+HF_MUST enum hf_code azure_writer_commit(struct hf_store_writer *w, struct hf_err *err);
 void azure_writer_abort(struct hf_store_writer *w);
-enum hf_code azure_put_if(struct hf_store *s, const struct hf_store_put_if_args *args,
-                          char etag[HF_STORE_ETAG], struct hf_err *err);
+HF_MUST enum hf_code azure_put_if(struct hf_store *s, const struct hf_store_put_if_args *args,
+                                  char etag[HF_STORE_ETAG], struct hf_err *err);
 
 /* azure_read.c */
-enum hf_code azure_reader_new(struct hf_store *s, const char *name, uint64_t offset,
-                              struct hf_store_reader **out, struct hf_err *err);
-enum hf_code azure_reader_read(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
-                               struct hf_err *err);
+HF_MUST enum hf_code azure_reader_new(struct hf_store *s, const char *name, uint64_t offset,
+                                      struct hf_store_reader **out, struct hf_err *err);
+HF_MUST enum hf_code azure_reader_read(struct hf_store_reader *r, void *buf, size_t len,
+                                       size_t *got, struct hf_err *err);
 void azure_reader_free(struct hf_store_reader *r);
-enum hf_code azure_get(struct hf_store *s, const char *name, struct hf_buf *out,
-                       char etag[HF_STORE_ETAG], struct hf_err *err);
+bool azure_reader_is_light(const struct hf_store_reader *r);
+HF_MUST enum hf_code azure_get(struct hf_store *s, const char *name, struct hf_buf *out,
+                               char etag[HF_STORE_ETAG], struct hf_err *err);
 
 /* azure_delete.c */
-enum hf_code azure_remove(struct hf_store *s, const char *const *names, size_t n,
-                          struct hf_err *err);
+HF_MUST enum hf_code azure_remove(struct hf_store *s, const char *const *names, size_t n,
+                                  struct hf_err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parse.h"
 #include "store/azure_int.h"
@@ -157,6 +158,13 @@ void azure_reader_free(struct hf_store_reader *base)
     hf_http_stream_free(r->stream);
     hf_free(r->name);
     hf_free(r);
+}
+
+/* What is left arrives by itself, and the connection serves others. */
+bool azure_reader_is_light(const struct hf_store_reader *base)
+{
+    const struct azure_reader *r = (const struct azure_reader *)base;
+    return r->left <= HF_LIMIT_STORE_LIGHT;
 }
 
 enum hf_code azure_get(struct hf_store *base, const char *name, struct hf_buf *out,

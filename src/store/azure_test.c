@@ -204,7 +204,7 @@ static void test_refusals(void **state)
     } rows[] = {
         {"no such container", "nowhere", DEV_KEY, HF_E_NOT_FOUND, "ContainerNotFound", "create"},
         {"wrong key", "con", "c2VjcmV0", HF_E_DENIED, "403", "check the account name"},
-        {"key that is none", "con", "not base64", HF_E_INVALID, "not base64", ""},
+        {"key that is none", "con", "a:key", HF_E_INVALID, "not base64", ""},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         struct hf_err err = HF_ERR_INIT;

@@ -51,6 +51,7 @@ struct hf_store_ops {
     enum hf_code (*reader_read)(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
                                 struct hf_err *err);
     void (*reader_free)(struct hf_store_reader *r);
+    bool (*reader_is_light)(const struct hf_store_reader *r); /* NULL: never */
     enum hf_code (*head)(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
                          struct hf_err *err);
     enum hf_code (*list)(struct hf_store *s, const struct hf_store_list_query *q,

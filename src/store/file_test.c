@@ -177,7 +177,7 @@ static void test_unsupported_types(void **state)
         {"oss: through S3", "oss://bucket/x", HF_E_UNSUPPORTED},
         {"nats: others", "nats://host/bucket/x", HF_E_UNSUPPORTED},
         {"webdav: others", "webdav://host/x", HF_E_UNSUPPORTED},
-        {"a type nobody knows", "foo://bar", HF_E_UNSUPPORTED},
+        {"a type nobody knows", "foo://bar", HF_E_INVALID},
         {"empty", "", HF_E_INVALID},
         {"no path", "file://", HF_E_INVALID},
         {"malformed scheme", "://x", HF_E_INVALID},

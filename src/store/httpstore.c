@@ -13,7 +13,7 @@
 enum {
     CONNECT_MS = 5000,
     IDLE_MS = 20000,
-    ANSWER_MS = 30000,
+    ANSWER_MS = 20000,
     SLOWEST_BYTES_S = 32 << 10, /* a body gets its total deadline from this */
 };
 
@@ -40,7 +40,8 @@ static bool is_same(const char *a, const char *b)
 static enum hf_code make(const struct hf_tls_opts *tls, struct hf_httpstore **out,
                          struct hf_err *err)
 {
-    struct hf_http_client_opts o = {.thread_name = "transfer", .tls = *tls};
+    struct hf_http_client_opts o = {
+        .thread_name = "transfer", .tls = *tls, .conns_per_host = HF_LIMIT_STORE_CONNS};
     struct hf_http_client *client = NULL;
     HF_TRY(hf_http_client_new(&o, &client, err));
     struct hf_httpstore *h = hf_calloc(1, sizeof(*h));

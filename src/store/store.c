@@ -16,19 +16,19 @@ static const struct {
     const char *instead;
 } alternatives[] = {
     {HF_REPLICA_GS, "Google Cloud Storage speaks S3: type s3 with endpoint "
-                    "https://storage.googleapis.com and an HMAC key"},
+                    "https://storage.googleapis.com and an HMAC key"}, /* the first put tries it */
     {HF_REPLICA_OSS, "Alibaba's OSS speaks S3: type s3 with endpoint "
                      "https://s3.oss-REGION.aliyuncs.com"},
     {HF_REPLICA_NATS, "use s3, abs, sftp or file"},
     {HF_REPLICA_WEBDAV, "use sftp to the same server, or mount it and use file"},
 };
 
-static enum hf_code unsupported(const char *type, struct hf_err *err)
+static enum hf_code refuse_type(enum hf_replica_type type, struct hf_err *err)
 {
-    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported", type);
-    hf_err_hint(err, "supported: s3, abs, sftp, file");
+    hf_err_set(err, HF_E_UNSUPPORTED, "replica type '%s' is not supported",
+               hf_replica_type_word(type));
     for (size_t i = 0; i < HF_ARRAY_LEN(alternatives); i++) {
-        if (strcmp(hf_replica_type_word(alternatives[i].type), type) == 0)
+        if (alternatives[i].type == type)
             hf_err_hint(err, "%s", alternatives[i].instead);
     }
     return HF_E_UNSUPPORTED;
@@ -52,26 +52,7 @@ enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct 
     case HF_REPLICA_OSS:
         break;
     }
-    return unsupported(hf_replica_type_word(conf->type), err);
-}
-
-/* A URL with all that its scheme allows is what the configuration reads. */
-static enum hf_code open_remote(const char *url, struct hf_store **out, struct hf_err *err)
-{
-    struct hf_config *cfg = NULL;
-    HF_TRY(hf_config_from_args(NULL, &url, 1, &cfg, err));
-    enum hf_code rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
-    hf_config_free(cfg);
-    return rc;
-}
-
-static bool is_known_type(const char *type)
-{
-    for (int i = HF_REPLICA_FILE; i <= HF_REPLICA_OSS; i++) {
-        if (strcmp(type, hf_replica_type_word((enum hf_replica_type)i)) == 0)
-            return true;
-    }
-    return false;
+    return refuse_type(conf->type, err);
 }
 
 enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
@@ -79,12 +60,15 @@ enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err
     struct hf_store_url u = {NULL, NULL};
     HF_TRY(hf_store_url_parse(url, &u, err));
     enum hf_code rc;
-    if (strcmp(u.type, "file") == 0)
+    if (strcmp(u.type, "file") == 0) {
         rc = hf_store_file_open(u.path, out, err);
-    else if (is_known_type(u.type))
-        rc = open_remote(url, out, err);
-    else
-        rc = unsupported(u.type, err);
+    } else {
+        struct hf_config *cfg = NULL;
+        rc = hf_config_from_args(NULL, &url, 1, &cfg, err);
+        if (rc == HF_OK)
+            rc = hf_store_open_replica(&cfg->dbs[0]->replicas[0], out, err);
+        hf_config_free(cfg);
+    }
     hf_store_url_deinit(&u);
     return rc;
 }
@@ -210,6 +194,12 @@ void hf_store_reader_free(struct hf_store_reader *r)
         return;
     hf_assert_magic(r->store, HF_STORE_MAGIC);
     r->store->ops->reader_free(r);
+}
+
+bool hf_store_reader_is_light(const struct hf_store_reader *r)
+{
+    hf_assert_magic(r->store, HF_STORE_MAGIC);
+    return r->store->ops->reader_is_light != NULL && r->store->ops->reader_is_light(r);
 }
 
 enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,

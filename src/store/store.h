@@ -72,6 +72,9 @@ HF_MUST enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, u
 HF_MUST enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t len,
                                           size_t *got, struct hf_err *err);
 void hf_store_reader_free(struct hf_store_reader *r);
+/* Keeping this reader open costs a little memory and nothing else: no descriptor, no connection.
+ * Opening it again would cost a request. */
+bool hf_store_reader_is_light(const struct hf_store_reader *r);
 
 HF_MUST enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size,
                                    int64_t *time_ms, struct hf_err *err);
