@@ -25,8 +25,8 @@ char *s3_key(const struct s3 *s, const char *name);
 HF_MUST enum hf_code s3_do(struct s3 *s, struct hf_s3_request *r, struct hf_attempts *a,
                            struct hf_http_reply *reply, struct hf_err *err);
 /* The error that an answer is. what: "put ltx/0/..." */
-enum hf_code s3_error(const struct s3 *s, const char *what, const struct hf_http_head *head,
-                      const struct hf_buf *body, struct hf_err *err);
+HF_MUST enum hf_code s3_error(const struct s3 *s, const char *what, const struct hf_http_head *head,
+                              const struct hf_buf *body, struct hf_err *err);
 /* True if the answer teaches a clock or region; body may be NULL. */
 bool s3_learn(struct s3 *s, const struct hf_http_head *head, const struct hf_buf *body);
 /* "2026-11-22T04:40:58.41Z" as Litestream writes it into metadata. */
@@ -43,26 +43,26 @@ HF_MUST enum hf_code s3_head(struct s3 *s, const char *name, struct s3_head *out
                              struct hf_err *err);
 
 /* s3_write.c */
-enum hf_code s3_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
-                           struct hf_store_writer **out, struct hf_err *err);
-enum hf_code s3_writer_write(struct hf_store_writer *w, const void *data, size_t len,
-                             struct hf_err *err);
-enum hf_code s3_writer_commit(struct hf_store_writer *w, struct hf_err *err);
+HF_MUST enum hf_code s3_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
+                                   struct hf_store_writer **out, struct hf_err *err);
+HF_MUST enum hf_code s3_writer_write(struct hf_store_writer *w, const void *data, size_t len,
+                                     struct hf_err *err);
+HF_MUST enum hf_code s3_writer_commit(struct hf_store_writer *w, struct hf_err *err);
 void s3_writer_abort(struct hf_store_writer *w);
-enum hf_code s3_put_if(struct hf_store *base, const struct hf_store_put_if_args *args,
-                       char etag[HF_STORE_ETAG], struct hf_err *err);
+HF_MUST enum hf_code s3_put_if(struct hf_store *base, const struct hf_store_put_if_args *args,
+                               char etag[HF_STORE_ETAG], struct hf_err *err);
 
 /* s3_read.c */
-enum hf_code s3_reader_new(struct hf_store *s, const char *name, uint64_t offset,
-                           struct hf_store_reader **out, struct hf_err *err);
-enum hf_code s3_reader_read(struct hf_store_reader *base, void *buf, size_t len, size_t *got,
-                            struct hf_err *err);
+HF_MUST enum hf_code s3_reader_new(struct hf_store *s, const char *name, uint64_t offset,
+                                   struct hf_store_reader **out, struct hf_err *err);
+HF_MUST enum hf_code s3_reader_read(struct hf_store_reader *base, void *buf, size_t len,
+                                    size_t *got, struct hf_err *err);
 void s3_reader_free(struct hf_store_reader *base);
-enum hf_code s3_get(struct hf_store *base, const char *name, struct hf_buf *out,
-                    char etag[HF_STORE_ETAG], struct hf_err *err);
+HF_MUST enum hf_code s3_get(struct hf_store *base, const char *name, struct hf_buf *out,
+                            char etag[HF_STORE_ETAG], struct hf_err *err);
 
 /* s3_delete.c */
-enum hf_code s3_remove(struct hf_store *base, const char *const *names, size_t n,
-                       struct hf_err *err);
+HF_MUST enum hf_code s3_remove(struct hf_store *base, const char *const *names, size_t n,
+                               struct hf_err *err);
 
 #endif
