@@ -35,7 +35,7 @@ enum {
     HF_LIMIT_HTTP_CALLS = 8192,    /* calls of one client that run or wait for a connection */
     HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
     HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
-    HF_LIMIT_HTTP_STREAM = 512 << 10,  /* response bytes that wait for a blocking reader */
+    HF_LIMIT_HTTP_STREAM = 256 << 10,  /* response bytes that wait for a blocking reader */
     HF_LIMIT_KNOWN_HOSTS = 4 << 20,      /* bytes of a known_hosts file: 10,000 hosts */
     HF_LIMIT_SFTP_SESSIONS = 4,          /* connections to one server; sshd starts refusing at 10
                                             that are not logged in yet (MaxStartups) */
@@ -68,6 +68,8 @@ enum {
                                          uploads must not wait for the merge */
     HF_LIMIT_STORE_LIGHT = 64 << 10,  /* bytes of an object that wait in memory for a merge of
                                          hundreds: 32 MiB at the very most, commonly below 1 */
+    HF_LIMIT_S3_PART_MIN = 5 << 20,   /* S3's own, but for the last part */
+    HF_LIMIT_S3_PART_MAX = 64 << 20,  /* one part of a writer is in memory; 10,000 make 640 GiB */
 };
 
 /* Spooled files over all databases: disk that is not the databases' own. */

@@ -190,7 +190,8 @@ static const struct hf_key replica_keys[] = {
      .doc = "Size of a part of a large upload."},
     {.name = "concurrency", .kind = HF_KEY_INT, .offset = S3(concurrency), .def = "5", .min = 1,
      .max = 256, .since = "0.5", .only = "s3", .flags = SHARED,
-     .doc = "Parts of one upload in flight."},
+     .not_honoured = "parts of one upload go one after the other, databases side by side",
+     .doc = "Litestream: parts of one upload in flight."},
     {.name = "sse-customer-algorithm", .kind = HF_KEY_STRING, .offset = S3(sse_customer_algorithm),
      .since = "0.5", .only = "s3", .flags = SHARED,
      .doc = "Encryption by the server with your key: AES256."},
@@ -221,7 +222,7 @@ static const struct hf_key replica_keys[] = {
      .only = "sftp, nats", .flags = SHARED | HF_KEY_SECRET, .doc = "Its password."},
     {.name = "key-path", .kind = HF_KEY_STRING, .offset = F(r.sftp.key_path), .since = "0.3",
      .only = "sftp", .flags = SHARED,
-     .doc = "File of the private key, without passphrase. Without it and without password: the keys "
+     .doc = "File of the private key, without passphrase. Without it and without password: keys "
             "of ssh-agent, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa."},
     {.name = "host-key", .kind = HF_KEY_STRING, .offset = F(r.sftp.host_key), .since = "0.5",
      .only = "sftp", .flags = SHARED,

@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "replica/image.h"
 #include "replica/input.h"
+#include "replica/times.h"
 
 enum {
     FILE_PERM = 0600,
@@ -67,6 +68,8 @@ static enum hf_code choose(struct hf_replica *r, const struct hf_restore_options
     enum hf_code rc = hf_replica_list_all(r, &all, err);
     if (rc == HF_OK && is_v3_only)
         all.len = 0;
+    if (rc == HF_OK && o->target.kind == HF_TARGET_TIME)
+        rc = hf_replica_settle_times(r, &all, o->target.time_ms, err);
     if (rc == HF_OK)
         rc = hf_plan_restore(&all, &o->target, &p->files, err);
     hf_ltx_list_deinit(&all);

@@ -85,6 +85,9 @@ HF_MUST enum hf_code hf_store_file_open(const char *path, struct hf_store **out,
 HF_MUST enum hf_code hf_store_sftp_open(const struct hf_config_replica *conf, struct hf_store **out,
                                         struct hf_err *err);
 
+/* S3 and what speaks its language. */
+HF_MUST enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, struct hf_store **out,
+                                      struct hf_err *err);
 /* Azure Blob Storage. */
 HF_MUST enum hf_code hf_store_azure_open(const struct hf_config_replica *conf,
                                          struct hf_store **out, struct hf_err *err);

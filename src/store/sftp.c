@@ -177,6 +177,7 @@ static enum hf_code reader_open(struct hf_store *s, const char *path, uint64_t o
         hf_free(r);
         return hf_err_wrap(err, "%s", s->url);
     }
+    hf_assert(r->handle != NULL && r->session != NULL);
     *out = r;
     return HF_OK;
 }
@@ -187,6 +188,7 @@ static enum hf_code sftp_reader_new(struct hf_store *s, const char *name, uint64
     HF_AUTO_FREE char *path = sftp_path(s, name);
     struct sftp_reader *r = NULL;
     HF_TRY(reader_open(s, path, offset, &r, err));
+    hf_assert(r != NULL);
     *out = &r->base;
     return HF_OK;
 }
@@ -196,6 +198,7 @@ static enum hf_code read_piece(struct sftp_reader *r, void *buf, size_t len, siz
                                struct hf_err *err)
 {
     struct hf_sftp_session *s = r->session;
+    hf_assert(s != NULL && r->handle != NULL);
     hf_sftp_acquire_same(s);
     enum hf_code rc = HF_OK;
     ssize_t n = libssh2_sftp_read(r->handle, buf, len);
@@ -269,8 +272,9 @@ enum hf_code sftp_same_content(struct hf_store *s, const char *a, const char *b,
     struct sftp_reader *ra = NULL;
     struct sftp_reader *rb = NULL;
     HF_TRY(reader_open(s, a, 0, &ra, err));
+    hf_assert(ra != NULL);
     enum hf_code rc = reader_open(s, b, 0, &rb, err);
-    if (rc == HF_OK) {
+    if (rc == HF_OK && rb != NULL) {
         rc = compare(ra, rb, is_same, err);
         sftp_reader_free(&rb->base);
     }

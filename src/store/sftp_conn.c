@@ -265,9 +265,9 @@ static enum hf_code open_session(struct hf_sftp_session *s, struct hf_err *err)
     s->sftp = libssh2_sftp_init(s->ssh);
     if (s->sftp != NULL)
         return HF_OK;
-    hf_sftp_fail(s, err, "start sftp");
+    enum hf_code rc = hf_sftp_fail(s, err, "start sftp");
     hf_err_hint(err, "does the server offer the sftp subsystem to this user?");
-    return HF_E_IO;
+    return rc;
 }
 
 static enum hf_code session_new(struct hf_sftp_server *server, struct hf_sftp_session **out,

@@ -58,7 +58,7 @@ void hf_sftp_drop_handle(struct hf_sftp_session *s, LIBSSH2_SFTP_HANDLE *handle)
 
 /* After a libssh2_sftp_ call failed: the code and text of what the server said, or, when there was
  * no answer, HF_E_IO or HF_E_TIMEOUT and a broken session. */
-enum hf_code hf_sftp_fail(struct hf_sftp_session *s, struct hf_err *err, const char *fmt, ...)
-    HF_PRINTF(3, 4);
+HF_MUST enum hf_code hf_sftp_fail(struct hf_sftp_session *s, struct hf_err *err, const char *fmt,
+                                  ...) HF_PRINTF(3, 4);
 
 #endif

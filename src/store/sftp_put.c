@@ -248,7 +248,7 @@ static bool exists(struct hf_sftp_session *s, const char *path)
     LIBSSH2_SFTP_ATTRIBUTES a;
     if (libssh2_sftp_stat(s->sftp, path, &a) == 0)
         return true;
-    hf_sftp_fail(s, NULL, "%s", path);
+    (void)!hf_sftp_fail(s, NULL, "%s", path); /* notes a broken session */
     return false;
 }
 

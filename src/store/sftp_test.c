@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sanitizer/lsan_interface.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -56,6 +57,13 @@ static struct hf_store *open_fresh(void)
     return s;
 }
 
+/* libssh2 1.10 forgets a key (1 kB) when a connection breaks in the middle of a key exchange; the
+ * stack of it shows libcrypto only. */
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcrypto\n";
+}
+
 /* ---- connections of this process ---- */
 
 static int port_of_url(void)
@@ -69,7 +77,7 @@ static int connections(bool must_end)
 {
     int n = 0;
     for (int fd = 3; fd < 256; fd++) {
-        struct sockaddr_in a;
+        struct sockaddr_in a = {0};
         socklen_t len = sizeof(a);
         if (getpeername(fd, (struct sockaddr *)&a, &len) != 0 || a.sin_family != AF_INET ||
             ntohs(a.sin_port) != port_of_url())
@@ -149,9 +157,11 @@ static void with_known_hosts(const char *text)
 static void test_known_hosts(void **state)
 {
     (void)state;
-    HF_AUTO_FREE char *home = hf_strdup(getenv("HOME"));
+    const char *was = getenv("HOME");
+    HF_AUTO_FREE char *home = hf_strdup(was == NULL ? "/" : was);
     HF_AUTO_FREE char *key_path = hf_asprintf("    key-path: %s/.ssh/id_ed25519\n", home);
     const char *key = getenv("HF_TEST_HOST_KEY");
+    assert_non_null(key);
     const char *body = strchr(key, ' ') + 1;
     const char *at = "[127.0.0.1]";
     int port = port_of_url();

@@ -17,7 +17,7 @@ static const struct {
     const char *instead;
 } alternatives[] = {
     {HF_REPLICA_GS, "Google Cloud Storage speaks S3: type s3 with endpoint "
-                    "https://storage.googleapis.com and an HMAC key"},
+                    "https://storage.googleapis.com and an HMAC key"}, /* the first put tries it */
     {HF_REPLICA_OSS, "Alibaba's OSS speaks S3: type s3 with endpoint "
                      "https://s3.oss-REGION.aliyuncs.com"},
     {HF_REPLICA_NATS, "use s3, abs, sftp or file"},
@@ -46,6 +46,7 @@ enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct 
     case HF_REPLICA_SFTP:
         return hf_store_sftp_open(conf, out, err);
     case HF_REPLICA_S3:
+        return hf_store_s3_open(conf, out, err);
     case HF_REPLICA_GS:
     case HF_REPLICA_NATS:
     case HF_REPLICA_WEBDAV:

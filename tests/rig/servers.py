@@ -8,6 +8,7 @@ which starts one server, tells the program about it in the environment, and ends
 does. Every server is stopped by process id, with what it has started.
 """
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 
 SKIPPED = 77  # what meson takes for "this machine can't run it"
 
@@ -85,6 +88,12 @@ class Server:
             except ProcessLookupError:
                 pass
         self.p.wait()
+
+    def pause(self):
+        os.kill(self.p.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.p.pid, signal.SIGCONT)
 
     def drop_connections(self):
         """Ends what serves connections; the server itself goes on."""
@@ -162,7 +171,89 @@ class Sshd(Server):
                 "SSH_AUTH_SOCK": ""}
 
 
-KINDS = {"sshd": Sshd}
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Moto(Server):
+    """moto's S3, with its authentication on: it checks every signature."""
+
+    program = os.path.join(ROOT, ".venv", "bin", "moto_server")
+    bucket = "holdfast-test"
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
+    setup = 4  # requests of prepare(): after so many moto begins to check
+
+    def argv(self):
+        return [self.program, "-H", "127.0.0.1", "-p", str(self.port)]
+
+    def environment(self):
+        return dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT=str(self.setup), MOTO_S3_CUSTOM_ENDPOINTS="")
+
+    def start(self):
+        super().start()
+        self.prepare()
+        return self
+
+    def ask(self, service, method, path, form=None):
+        """Before moto checks it only looks at which service is meant."""
+        r = urllib.request.Request(self.endpoint + path, method=method,
+                                   data=urllib.parse.urlencode(form).encode() if form else None)
+        r.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=setup/20200101/us-east-1/%s/aws4_request, "
+                                      "SignedHeaders=host, Signature=0" % service)
+        with urllib.request.urlopen(r, timeout=30) as answer:
+            return answer.read().decode()
+
+    def prepare(self):
+        iam = {"Version": "2010-05-08", "UserName": "holdfast"}
+        self.ask("iam", "POST", "/", dict(iam, Action="CreateUser"))
+        self.ask("iam", "POST", "/", dict(iam, Action="PutUserPolicy", PolicyName="all",
+                                          PolicyDocument=self.policy))
+        text = self.ask("iam", "POST", "/", dict(iam, Action="CreateAccessKey"))
+        self.key_id = re.search("<AccessKeyId>(.*?)<", text)[1]
+        self.secret = re.search("<SecretAccessKey>(.*?)<", text)[1]
+        self.ask("s3", "PUT", "/" + self.bucket)
+
+    @property
+    def endpoint(self):
+        return "http://127.0.0.1:%d" % self.port
+
+    @classmethod
+    def is_there(cls):
+        return os.access(cls.program, os.X_OK)
+
+    def url(self, path):
+        return "s3://%s%s?endpoint=%s&region=us-east-1" % (self.bucket, path, self.endpoint)
+
+    def credentials(self):
+        return {"AWS_ACCESS_KEY_ID": self.key_id, "AWS_SECRET_ACCESS_KEY": self.secret}
+
+    def for_program(self):
+        return dict(self.credentials(), HF_TEST_BUCKET=self.bucket, HF_TEST_ENDPOINT=self.endpoint)
+
+
+class S3rver(Server):
+    """An S3 that ignores If-None-Match: what must be refused."""
+
+    program = os.path.join(ROOT, ".cache", "node", "node_modules", "s3rver", "bin", "s3rver.js")
+    bucket = "holdfast-test"
+
+    def argv(self):
+        return ["node", self.program, "-d", self.directory, "-a", "127.0.0.1", "-p", str(self.port),
+                "--silent", "--configure-bucket", self.bucket]
+
+    @property
+    def endpoint(self):
+        return "http://127.0.0.1:%d" % self.port
+
+    @classmethod
+    def is_there(cls):
+        return os.path.exists(cls.program) and shutil.which("node") is not None
+
+    def for_program(self):
+        return {"AWS_ACCESS_KEY_ID": "S3RVER", "AWS_SECRET_ACCESS_KEY": "S3RVER",
+                "HF_TEST_BUCKET": self.bucket, "HF_TEST_ENDPOINT": self.endpoint, "HF_TEST_IGNORES": "1"}
+
+
+KINDS = {"sshd": Sshd, "moto": Moto, "s3rver": S3rver}
 
 
 def main(argv):
