@@ -35,7 +35,7 @@ class FakeAnthropic(Fake):
         if http.command == "POST" and path == "/v1/messages/count_tokens":
             body = http.read_body()
             self._known(body)
-            self._check_messages(body.get("messages"))
+            self._check_messages(http, body.get("messages"))
             http.generation(body)
             return http.answer(200, {"input_tokens": len(json.dumps(body["messages"])) // 4})
         raise Refused(404, "Not found")
@@ -68,12 +68,15 @@ class FakeAnthropic(Fake):
         if kind == "tool_result" and (not is_user or block.get("tool_use_id") not in uses):
             raise Refused(400, "messages: unexpected `tool_use_id` found in `tool_result` blocks")
 
-    def _check_messages(self, messages):
+    def _check_messages(self, http, messages):
+        """System messages in mid-conversation are taken with their beta header only."""
+        betas = http.headers.get("anthropic-beta", "")
+        roles = ["user", "assistant"] + (["system"] if "mid-conversation-system" in betas else [])
         if not isinstance(messages, list) or not messages:
             raise Refused(400, "messages: at least one message is required")
         uses = set()
         for m in messages:
-            if m.get("role") not in ("user", "assistant"):
+            if m.get("role") not in roles:
                 raise Refused(400, "messages: Unexpected role \"%s\"" % m.get("role"))
             blocks = m.get("content")
             if isinstance(blocks, str):
@@ -82,6 +85,8 @@ class FakeAnthropic(Fake):
                 raise Refused(400, "messages: all messages must have non-empty content")
             for b in blocks:
                 self._check_block(b, uses, m["role"] == "user")
+            if m["role"] == "system":
+                continue
             answered = {b["tool_use_id"] for b in blocks if b.get("type") == "tool_result"}
             if uses - answered:
                 raise Refused(400, "messages: `tool_use` ids were found without `tool_result` blocks "
@@ -107,7 +112,7 @@ class FakeAnthropic(Fake):
         budget = (body.get("thinking") or {}).get("budget_tokens")
         if budget is not None and not 1024 <= budget < body["max_tokens"]:
             raise Refused(400, "thinking.budget_tokens: must be >= 1024 and less than max_tokens")
-        self._check_messages(body.get("messages"))
+        self._check_messages(http, body.get("messages"))
 
     # ---- answers
 
