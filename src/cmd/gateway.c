@@ -55,22 +55,49 @@ static int wait_for_signal(sigset_t *set)
     return sig;
 }
 
-static enum hf_code serve(const struct hf_config *cfg, const struct options *o,
-                          struct hf_gw_plan *plan, struct hf_err *err)
+/* What is wrong with the new configuration is said, and the old one stays. */
+static void reload(struct hf_gateway *g, const struct options *o, struct hf_config **cfg)
+{
+    struct hf_config *next = NULL;
+    struct hf_gw_plan *plan = NULL;
+    struct hf_err err = HF_ERR_INIT;
+    enum hf_code rc = hf_cmd_load_config(&o->config, &next, &err);
+    if (rc == HF_OK)
+        rc = hf_gw_plan_next(&next->gateway, hf_gateway_plan(g), &plan, &err);
+    if (rc != HF_OK) {
+        hf_log(HF_LOG_ERROR, "configuration not reloaded", HF_F_ERR(&err), HF_F_END);
+        hf_config_free(next);
+        return;
+    }
+    print_warnings(plan);
+    if (strcmp(next->gateway.listen, (*cfg)->gateway.listen) != 0)
+        hf_log(HF_LOG_WARN, "listen counts only after a restart",
+               HF_F_STR("listen", next->gateway.listen), HF_F_END);
+    hf_gateway_reload(g, &next->gateway, plan);
+    hf_config_free(*cfg);
+    *cfg = next;
+    hf_log(HF_LOG_INFO, "configuration reloaded", HF_F_U64("routes", plan->n_routes), HF_F_END);
+}
+
+static enum hf_code serve(struct hf_config **cfg, const struct options *o, struct hf_gw_plan *plan,
+                          struct hf_err *err)
 {
     struct hf_gateway *g = NULL;
     sigset_t set;
-    HF_TRY(hf_cmd_setup_log(cfg, o->log_level, err));
+    int sig;
+    HF_TRY(hf_cmd_setup_log(*cfg, o->log_level, err));
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    HF_TRY(hf_gateway_start(&cfg->gateway, plan, &g, err));
+    HF_TRY(hf_gateway_start(&(*cfg)->gateway, plan, &g, err));
     hf_log(HF_LOG_INFO, "gateway", HF_F_STR("version", HF_VERSION),
            HF_F_STR("listen", hf_gateway_address(g)), HF_F_U64("hosts", plan->n_hosts),
-           HF_F_U64("routes", plan->n_routes), HF_F_STR("config", cfg->file), HF_F_END);
-    int sig = wait_for_signal(&set);
+           HF_F_U64("routes", plan->n_routes), HF_F_STR("config", (*cfg)->file), HF_F_END);
+    while ((sig = wait_for_signal(&set)) == SIGHUP)
+        reload(g, o, cfg);
     hf_log(HF_LOG_INFO, "signal received, draining", HF_F_STR("signal", strsignal(sig)), HF_F_END);
     hf_gateway_stop(g);
     return HF_OK;
@@ -109,7 +136,7 @@ static enum hf_code run_gateway(struct hf_run *run, struct hf_err *err)
     if (rc == HF_OK && run->n_args == 0) {
         print_warnings(plan);
         if (!o->is_check) {
-            rc = serve(cfg, o, plan, err);
+            rc = serve(&cfg, o, plan, err);
             plan = NULL; /* the gateway's */
         }
     } else if (rc == HF_OK) {
@@ -143,6 +170,8 @@ const struct hf_command hf_cmd_gateway = {
     .doc = "Takes requests in the dialects of Ollama, OpenAI and Anthropic at gateway.listen and "
            "sends each to a host of the configuration that can answer it; when that host fails "
            "before anything was answered, to the next one.\n\n"
-           "SIGTERM drains: running answers get gateway.drain-timeout to end. With an argument it "
+           "SIGHUP reads the configuration again: hosts, routes and times are taken over while "
+           "requests run, one that is wrong is named in the log and changes nothing. SIGTERM "
+           "drains: running answers get gateway.drain-timeout to end. With an argument it "
            "asks the gateway that runs with the same configuration.",
 };

@@ -19,7 +19,7 @@ void hf_gw_attempt_clear(struct hf_gw_request *r)
     hf_buf_deinit(&r->up_body);
     hf_buf_deinit(&r->out);
     hf_buf_deinit(&r->error_body);
-    hf_buf_init(&r->up_body, (size_t)r->g->conf->max_body_bytes + HF_MIB);
+    hf_buf_init(&r->up_body, r->g->max_body + HF_MIB);
     hf_buf_init(&r->out, HF_LIMIT_ANSWER);
     hf_buf_init(&r->error_body, HF_GW_ERROR_BYTES);
     r->status = 0;

@@ -164,6 +164,44 @@ static void init_loop(struct hf_task *task)
     hf_timer_start(&g->tick, 0, HF_GW_TICK_MS);
 }
 
+struct reload {
+    struct hf_task task;
+    struct hf_gateway *g;
+    const struct hf_config_gateway *conf;
+    struct hf_gw_plan *plan;
+    atomic_bool is_done;
+};
+
+static void run_reload(struct hf_task *task)
+{
+    struct reload *l = (struct reload *)(void *)task;
+    struct hf_gateway *g = l->g;
+    struct hf_gw_plan *old = g->plan;
+    uint64_t now_ms = hf_clock_mono_ms();
+    g->conf = l->conf;
+    g->plan = l->plan;
+    hf_gw_hosts_reload(g, now_ms);
+    if (old->users == 0)
+        hf_gw_plan_free(old);
+    g->override_mtime_ns = -1; /* another file, perhaps */
+    hf_gw_unpause(g, now_ms);
+    atomic_store(&l->is_done, true);
+}
+
+void hf_gateway_reload(struct hf_gateway *g, const struct hf_config_gateway *conf,
+                       struct hf_gw_plan *take_plan)
+{
+    struct reload l = {.task.run = run_reload, .g = g, .conf = conf, .plan = take_plan};
+    hf_http_client_post(g->client, &l.task);
+    while (!atomic_load(&l.is_done))
+        hf_clock_sleep_us(1000);
+}
+
+const struct hf_gw_plan *hf_gateway_plan(const struct hf_gateway *g)
+{
+    return g->plan;
+}
+
 /* ---- start and stop ---- */
 
 static enum hf_code read_pem(const char *path, char **out, struct hf_err *err)
@@ -225,6 +263,7 @@ enum hf_code hf_gateway_start(const struct hf_config_gateway *conf, struct hf_gw
     hf_assert(take_plan != NULL && take_plan->n_hosts > 0);
     g->conf = conf;
     g->plan = take_plan;
+    g->max_body = (size_t)conf->max_body_bytes;
     g->started_ms = hf_clock_mono_ms();
     make_id(g->id);
     hf_gwq_init(&g->paused, HF_GW_PAUSED, &g->n_paused, HF_GW_PAUSED);

@@ -6,7 +6,8 @@
  *   client ◄─ bounded buffer ◄─ hold until meaningful ◄─ answer (translate.h) ◄──────────── host
  *
  * Threads: requests are read on the server's threads and posted to the transfer thread of the
- * gateway's own HTTP client, which owns everything else: hosts, queues, requests. No locks.
+ * gateway's own HTTP client, which owns everything else: hosts, queues, requests. No locks. start,
+ * reload and stop are the main thread's.
  *
  * Commit point: a streaming client hears nothing until the host has said something meaningful
  * (HF_GW_HOLD_* at most); one that does not stream hears nothing until the answer is whole. Before
@@ -29,6 +30,13 @@ struct hf_gw_plan;
 HF_MUST enum hf_code hf_gateway_start(const struct hf_config_gateway *conf,
                                       struct hf_gw_plan *take_plan, struct hf_gateway **out,
                                       struct hf_err *err);
+/* Takes over a new configuration while requests run: hosts, routes and times; what was set at start
+ * (listen, tls, max-body, max-bodies, queue lengths) stays. plan: hf_gw_plan_next of the current
+ * one. When it returns nothing of the old configuration is used any longer. Main thread. */
+void hf_gateway_reload(struct hf_gateway *g, const struct hf_config_gateway *conf,
+                       struct hf_gw_plan *take_plan);
+/* The plan in use; main thread, valid until the next reload. */
+const struct hf_gw_plan *hf_gateway_plan(const struct hf_gateway *g);
 const char *hf_gateway_address(const struct hf_gateway *g);
 /* Stops accepting, lets running answers finish (conf's drain-timeout), then cuts what is left and
  * frees. */

@@ -110,6 +110,7 @@ struct hf_gw_request {
     size_t len;
     struct hf_gw_route found; /* of a name that is no route */
     const struct hf_gw_route *route;
+    struct hf_gw_plan *plan; /* that route is of */
     size_t pin;
     uint64_t start_ms;
     uint64_t deadline_ms;
@@ -174,6 +175,7 @@ struct hf_gateway {
     uint64_t n_by_reason[HF_GW_DISCOVERED + 1];
     uint64_t n_refused;
     char id[HF_GW_ID]; /* of this gateway, against loops */
+    size_t max_body;   /* of the start: the server's threads read it */
     char *tls_cert;
     char *tls_key;
 };
@@ -185,6 +187,8 @@ enum hf_dialect hf_gw_dialect(enum hf_config_host_kind kind);
 /* ---- hosts.c ---- */
 void hf_gw_hosts_init(struct hf_gateway *g, uint64_t now_ms);
 void hf_gw_hosts_deinit(struct hf_gateway *g);
+/* Hosts of a new plan: they keep their state, new ones begin, lost ones are taken out. */
+void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms);
 void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms);
 /* The slot of a model, made if need be; NULL when the host has too many. */
 struct hf_gw_slot *hf_gw_slot_get(struct hf_gw_live_host *h, const char *model);
@@ -210,6 +214,8 @@ void hf_gw_request_begin(struct hf_task *task);
 void hf_gw_request_gone(struct hf_task *task);
 void hf_gw_request_drain(struct hf_task *task);
 void hf_gw_request_unref(struct hf_gw_request *r);
+/* Lets go of a plan: freed when it is out of use. */
+void hf_gw_plan_release(struct hf_gateway *g, struct hf_gw_plan *p);
 /* Finds a place (again). */
 void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms);
 /* The present try is over. */

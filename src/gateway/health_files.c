@@ -34,6 +34,8 @@ static enum hf_code health_text(struct hf_gateway *g, uint64_t now_ms, struct hf
     hf_json_object_begin(&j);
     for (size_t i = 0; i < g->n_hosts; i++) {
         const struct hf_gw_live_host *h = &g->hosts[i];
+        if (h->conf->is_gone)
+            continue;
         bool is_checked = h->health.last_ok_ms > 0;
         int64_t age = (int64_t)(now_ms - (is_checked ? h->health.last_ok_ms : g->started_ms));
         hf_clock_format(hf_clock_wall_ms() - age, when);
@@ -151,7 +153,7 @@ static enum hf_code read_all(struct hf_gateway *g, const char *text, size_t len,
         size_t i = hf_gw_plan_host(g->plan, name);
         if (value.kind != HF_JSON_OBJECT)
             return hf_err_set(err, HF_E_INVALID, "%s is no object", name);
-        if (i == g->n_hosts)
+        if (i >= g->n_hosts)
             hf_log(HF_LOG_WARN, "override of an unknown host", HF_F_STR("host", name), HF_F_END);
         else if (read_one(&value, written_ms, &all[i], err) != HF_OK)
             return hf_err_wrap(err, "%s", name);

@@ -105,7 +105,7 @@ void hf_gw_discover(struct hf_gateway *g, const char *model, struct hf_gw_route 
     for (size_t i = 0; i < g->n_hosts && out->n_candidates < HF_GW_CANDIDATES; i++) {
         struct hf_gw_live_host *h = &g->hosts[i];
         const struct hf_model *m = hf_models_find(&h->tags, model);
-        if (m == NULL || m->is_remote || h->conf->is_cloud)
+        if (m == NULL || m->is_remote || h->conf->is_cloud || h->conf->is_gone)
             continue;
         out->candidates[out->n_candidates++] = (struct hf_gw_candidate){.host = i, .model = model};
     }
@@ -241,7 +241,7 @@ static void look_done(void *arg, const struct hf_http_result *res)
     uint64_t now_ms = hf_clock_mono_ms();
     hf_http_call_free(l->call);
     l->call = NULL;
-    bool is_ended = res->code == HF_E_CANCELED;
+    bool is_ended = res->code == HF_E_CANCELED || h->conf->is_gone;
     if (!is_ended && l->what != LOOK_ALIVE && res->code == HF_OK)
         take_list(l);
     /* The second address, before the host counts as failed. */
@@ -309,6 +309,8 @@ static bool is_silent(const struct hf_gw_live_host *h, uint64_t now_ms)
 
 static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
 {
+    if (h->conf->is_gone)
+        return;
     bool is_up = hf_health_is_routable(&h->health);
     uint64_t due_ms = h->health.next_probe_ms;
     uint64_t timeout_ms = (uint64_t)h->conf->probe_timeout_ms;
@@ -342,16 +344,39 @@ void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms)
         tick_host(&g->hosts[i], now_ms);
 }
 
+static void add_new_hosts(struct hf_gateway *g, uint64_t now_ms)
+{
+    for (; g->n_hosts < g->plan->n_hosts; g->n_hosts++) {
+        struct hf_gw_live_host *h = &g->hosts[g->n_hosts];
+        h->g = g;
+        h->conf = &g->plan->hosts[g->n_hosts];
+        h->index = g->n_hosts;
+        hf_health_init(&h->health, now_ms);
+    }
+}
+
+/* All the room at once: requests and slots point into it. */
 void hf_gw_hosts_init(struct hf_gateway *g, uint64_t now_ms)
 {
-    g->n_hosts = g->plan->n_hosts;
-    g->hosts = hf_calloc(g->n_hosts, sizeof(*g->hosts));
+    g->hosts = hf_calloc(HF_GW_HOSTS, sizeof(*g->hosts));
+    add_new_hosts(g, now_ms);
+}
+
+void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms)
+{
     for (size_t i = 0; i < g->n_hosts; i++) {
         struct hf_gw_live_host *h = &g->hosts[i];
-        h->g = g;
         h->conf = &g->plan->hosts[i];
-        h->index = i;
-        hf_health_init(&h->health, now_ms);
+        h->url_at = h->url_at < h->conf->n_urls ? h->url_at : 0;
+    }
+    add_new_hosts(g, now_ms);
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        struct hf_gw_live_host *h = &g->hosts[i];
+        bool is_out = h->conf->is_gone || h->is_override;
+        bool was_out = h->health.state == HF_HEALTH_DRAINED;
+        if (is_out != was_out)
+            hf_gw_host_event(h, is_out ? HF_HEALTH_DRAIN : HF_HEALTH_UNDRAIN, now_ms);
+        hf_gw_host_refresh(h);
     }
 }
 

@@ -53,7 +53,8 @@ static void merge(struct hf_gateway *g, bool is_ps, struct hf_models *out)
 {
     for (size_t i = 0; i < g->n_hosts; i++) {
         const struct hf_models *from = is_ps ? &g->hosts[i].ps : &g->hosts[i].tags;
-        for (size_t k = 0; !g->hosts[i].conf->is_cloud && k < from->n; k++)
+        bool is_ours = !g->hosts[i].conf->is_cloud && !g->hosts[i].conf->is_gone;
+        for (size_t k = 0; is_ours && k < from->n; k++)
             hf_models_add(out, &from->list[k]);
     }
 }
@@ -230,8 +231,10 @@ static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
     hf_json_ki64(&j, "retries", g->n_retries);
     hf_json_key(&j, "hosts");
     hf_json_array_begin(&j);
-    for (size_t i = 0; i < g->n_hosts; i++)
-        put_host(&j, &g->hosts[i], now_ms);
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        if (!g->hosts[i].conf->is_gone)
+            put_host(&j, &g->hosts[i], now_ms);
+    }
     hf_json_array_end(&j);
     hf_json_object_end(&j);
     reply_buf(call, hf_json_end(&j, NULL), json_type, &out);

@@ -119,7 +119,7 @@ void hf_gw_builder_warn(struct hf_gw_builder *b, const char *fmt, ...)
     b->plan->warnings[b->plan->n_warnings++] = hf_arena_strdup(b->plan->arena, text);
 }
 
-size_t hf_gw_plan_host(const struct hf_gw_plan *p, const char *name)
+static size_t find_host(const struct hf_gw_plan *p, const char *name)
 {
     size_t i = 0;
     while (i < p->n_hosts && strcmp(p->hosts[i].name, name) != 0)
@@ -127,12 +127,20 @@ size_t hf_gw_plan_host(const struct hf_gw_plan *p, const char *name)
     return i;
 }
 
+size_t hf_gw_plan_host(const struct hf_gw_plan *p, const char *name)
+{
+    size_t i = find_host(p, name);
+    return i < p->n_hosts && p->hosts[i].is_gone ? p->n_hosts : i;
+}
+
 struct hf_gw_host *hf_gw_builder_host(struct hf_gw_builder *b, const char *name)
 {
     struct hf_gw_plan *p = b->plan;
-    size_t i = hf_gw_plan_host(p, name);
-    if (i < p->n_hosts)
+    size_t i = find_host(p, name);
+    if (i < p->n_hosts) {
+        p->hosts[i].is_gone = false;
         return &p->hosts[i];
+    }
     if (p->n_hosts == HF_GW_HOSTS) {
         hf_err_set(b->err, HF_E_LIMIT, "more than %d gateway hosts", HF_GW_HOSTS);
         return NULL;
@@ -291,8 +299,12 @@ static enum hf_code read_routes(struct hf_gw_builder *b)
 
 static enum hf_code check_hosts(struct hf_gw_builder *b)
 {
+    size_t n = 0;
     for (size_t i = 0; i < b->plan->n_hosts; i++) {
         struct hf_gw_host *h = &b->plan->hosts[i];
+        if (h->is_gone)
+            continue;
+        n++;
         if (h->parallel < 0)
             h->parallel = h->kind == HF_CONFIG_OLLAMA ? OLLAMA_PARALLEL : OTHER_PARALLEL;
         if (h->api_version == NULL && h->kind == HF_CONFIG_ANTHROPIC)
@@ -306,27 +318,38 @@ static enum hf_code check_hosts(struct hf_gw_builder *b)
                             "add tailscale-url, or another url");
         return HF_E_INVALID;
     }
-    if (b->plan->n_hosts == 0)
+    if (n == 0)
         return hf_err_set(b->err, HF_E_INVALID,
                           "the gateway has no hosts: add gateway.hosts or gateway.tier-routing");
     return HF_OK;
 }
 
-static enum hf_code build(struct hf_gw_builder *b, const char *tiers, size_t len)
+static enum hf_code keep_indexes(struct hf_gw_builder *b, const struct hf_gw_plan *before)
 {
-    if (tiers != NULL)
-        HF_TRY(hf_gw_tiers_hosts(b, tiers, len));
+    for (size_t i = 0; before != NULL && i < before->n_hosts; i++) {
+        struct hf_gw_host *h = hf_gw_builder_host(b, before->hosts[i].name);
+        if (h == NULL)
+            return b->err->code;
+        h->is_gone = true;
+    }
+    return HF_OK;
+}
+
+static enum hf_code build(struct hf_gw_builder *b, const struct hf_gw_plan_input *in)
+{
+    HF_TRY(keep_indexes(b, in->before));
+    if (in->tiers != NULL)
+        HF_TRY(hf_gw_tiers_hosts(b, in->tiers, in->len));
     for (size_t i = 0; i < b->conf->n_hosts; i++)
         HF_TRY(read_host(b, &b->conf->hosts[i]));
     HF_TRY(check_hosts(b));
     HF_TRY(read_routes(b));
-    if (tiers != NULL)
-        HF_TRY(hf_gw_tiers_routes(b, tiers, len));
-    return HF_OK;
+    return in->tiers == NULL ? HF_OK : hf_gw_tiers_routes(b, in->tiers, in->len);
 }
 
-enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf, const char *tiers, size_t len,
-                              struct hf_gw_plan **out, struct hf_err *err)
+enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf,
+                              const struct hf_gw_plan_input *in, struct hf_gw_plan **out,
+                              struct hf_err *err)
 {
     struct hf_err own = HF_ERR_INIT;
     struct hf_arena *arena = hf_arena_new(4096);
@@ -337,7 +360,7 @@ enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf, const char *
     p->hosts = hf_arena_alloc(arena, HF_GW_HOSTS, sizeof(*p->hosts));
     p->routes = hf_arena_alloc(arena, HF_GW_ROUTES, sizeof(*p->routes));
     p->warnings = hf_arena_alloc(arena, WARNINGS, sizeof(*p->warnings));
-    enum hf_code rc = build(&b, tiers, len);
+    enum hf_code rc = build(&b, in);
     if (rc != HF_OK) {
         hf_gw_plan_free(p);
         return rc;
@@ -346,16 +369,24 @@ enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf, const char *
     return HF_OK;
 }
 
+enum hf_code hf_gw_plan_next(const struct hf_config_gateway *conf, const struct hf_gw_plan *before,
+                             struct hf_gw_plan **out, struct hf_err *err)
+{
+    HF_AUTO_FREE char *text = NULL;
+    struct hf_gw_plan_input in = {.before = before};
+    if (conf->tier_routing != NULL)
+        HF_TRY(hf_path_read(conf->tier_routing, HF_GW_TIER_FILE, &text, &in.len, err));
+    in.tiers = text;
+    enum hf_code rc = hf_gw_plan_parse(conf, &in, out, err);
+    if (rc == HF_OK || conf->tier_routing == NULL)
+        return rc;
+    return hf_err_wrap(err, "%s", conf->tier_routing);
+}
+
 enum hf_code hf_gw_plan_new(const struct hf_config_gateway *conf, struct hf_gw_plan **out,
                             struct hf_err *err)
 {
-    HF_AUTO_FREE char *text = NULL;
-    size_t len = 0;
-    if (conf->tier_routing == NULL)
-        return hf_gw_plan_parse(conf, NULL, 0, out, err);
-    HF_TRY(hf_path_read(conf->tier_routing, HF_GW_TIER_FILE, &text, &len, err));
-    enum hf_code rc = hf_gw_plan_parse(conf, text, len, out, err);
-    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "%s", conf->tier_routing);
+    return hf_gw_plan_next(conf, NULL, out, err);
 }
 
 void hf_gw_plan_free(struct hf_gw_plan *p)

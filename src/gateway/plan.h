@@ -54,6 +54,7 @@ struct hf_gw_host {
     int64_t parallel;
     int64_t parallel_all; /* 0: no limit */
     int64_t probe_timeout_ms;
+    bool is_gone; /* of an earlier plan, not in this one: keeps its index, nothing else */
 };
 
 struct hf_gw_candidate {
@@ -77,15 +78,26 @@ struct hf_gw_plan {
     size_t n_routes;
     const char **warnings;
     size_t n_warnings;
+    size_t users; /* the running gateway's: requests that were routed by it */
 };
 
 /* HF_E_INVALID with file and key for what cannot be meant: an unknown host, a loop to ourselves, a
  * host without address, two routes of one name. */
 HF_MUST enum hf_code hf_gw_plan_new(const struct hf_config_gateway *conf, struct hf_gw_plan **out,
                                     struct hf_err *err);
+/* The same for a reload: every host of before (may be NULL) keeps its index. */
+HF_MUST enum hf_code hf_gw_plan_next(const struct hf_config_gateway *conf,
+                                     const struct hf_gw_plan *before, struct hf_gw_plan **out,
+                                     struct hf_err *err);
 /* The same with the tier file's text at hand; NULL: none. */
-HF_MUST enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf, const char *tiers,
-                                      size_t len, struct hf_gw_plan **out, struct hf_err *err);
+struct hf_gw_plan_input {
+    const struct hf_gw_plan *before; /* NULL: none */
+    const char *tiers;               /* NULL: none */
+    size_t len;
+};
+HF_MUST enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf,
+                                      const struct hf_gw_plan_input *in, struct hf_gw_plan **out,
+                                      struct hf_err *err);
 /* NULL is allowed. */
 void hf_gw_plan_free(struct hf_gw_plan *p);
 /* By model name; Ollama names are equal without regard to case and a tag "latest". NULL: none. */

@@ -83,7 +83,8 @@ static void test_fleet_file(void **state)
     (void)state;
     conf.hosts = &claude;
     conf.n_hosts = 1;
-    if (hf_gw_plan_parse(&conf, text, len, &p, &err) != HF_OK)
+    if (hf_gw_plan_parse(&conf, &(struct hf_gw_plan_input){.tiers = text, .len = len}, &p, &err) !=
+        HF_OK)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         show(p, rows[i].route, got);
@@ -108,7 +109,9 @@ static void test_elsewhere(void **state)
     HF_AUTO_FREE char *text = fleet_file(&len);
     (void)state;
     conf.node = "forge";
-    assert_int_equal(hf_gw_plan_parse(&conf, text, len, &p, NULL), HF_OK);
+    assert_int_equal(
+        hf_gw_plan_parse(&conf, &(struct hf_gw_plan_input){.tiers = text, .len = len}, &p, NULL),
+        HF_OK);
     assert_int_equal(p->hosts[0].n_urls, 1); /* localhost is not anvil here */
     assert_string_equal(p->hosts[0].urls[0], "http://100.64.0.1:11434");
     hf_gw_plan_free(p);
@@ -116,7 +119,9 @@ static void test_elsewhere(void **state)
     conf.node = "anvil";
     conf.listen = ":11434";
     struct hf_err err = HF_ERR_INIT;
-    assert_int_equal(hf_gw_plan_parse(&conf, text, len, &p, &err), HF_E_INVALID);
+    assert_int_equal(
+        hf_gw_plan_parse(&conf, &(struct hf_gw_plan_input){.tiers = text, .len = len}, &p, &err),
+        HF_E_INVALID);
     assert_non_null(strstr(err.text, "own address"));
 }
 
@@ -148,7 +153,9 @@ static void test_refused(void **state)
         conf.n_hosts = 1;
         conf.routes = &route;
         conf.n_routes = 1;
-        assert_int_equal(hf_gw_plan_parse(&conf, NULL, 0, &p, &err), HF_E_INVALID);
+        assert_int_equal(
+            hf_gw_plan_parse(&conf, &(struct hf_gw_plan_input){.tiers = NULL, .len = 0}, &p, &err),
+            HF_E_INVALID);
         if (strstr(err.text, rows[i].want) == NULL)
             fail_msg("%s: %s", rows[i].to, err.text);
     }
@@ -170,7 +177,9 @@ static void test_tier_file_errors(void **state)
         struct hf_config_gateway conf = base_conf();
         struct hf_gw_plan *p = NULL;
         struct hf_err err = HF_ERR_INIT;
-        if (hf_gw_plan_parse(&conf, rows[i], strlen(rows[i]), &p, &err) == HF_OK)
+        if (hf_gw_plan_parse(&conf,
+                             &(struct hf_gw_plan_input){.tiers = rows[i], .len = strlen(rows[i])},
+                             &p, &err) == HF_OK)
             fail_msg("accepted: %s", rows[i]);
         assert_true(strlen(err.text) > 0);
     }
@@ -193,7 +202,9 @@ static void test_private(void **state)
     conf.n_hosts = 2;
     conf.routes = &route;
     conf.n_routes = 1;
-    assert_int_equal(hf_gw_plan_parse(&conf, NULL, 0, &p, NULL), HF_OK);
+    assert_int_equal(
+        hf_gw_plan_parse(&conf, &(struct hf_gw_plan_input){.tiers = NULL, .len = 0}, &p, NULL),
+        HF_OK);
     show(p, "other", got);
     assert_string_equal(got, "a/m");
     assert_int_equal(p->hosts[0].parallel, 1);
@@ -201,12 +212,51 @@ static void test_private(void **state)
     hf_gw_plan_free(p);
 }
 
+/* After a reload every host has the index it had; one that left may not be named any longer. */
+static void test_reload(void **state)
+{
+    struct hf_config_gateway conf = base_conf();
+    struct hf_config_gateway_host hosts[] = {
+        {.name = "a", .url = "http://10.0.0.1:1", .local = -1, .parallel = -1},
+        {.name = "b", .url = "http://10.0.0.2:1", .local = -1, .parallel = -1},
+        {.name = "c", .url = "http://10.0.0.3:1", .local = -1, .parallel = -1}};
+    const char *to[] = {"a/m"};
+    struct hf_config_gateway_route route = {.name = "r", .to = {to, 1}};
+    struct hf_gw_plan *first = NULL;
+    struct hf_gw_plan *second = NULL;
+    struct hf_gw_plan *third = NULL;
+    struct hf_err err = HF_ERR_INIT;
+    (void)state;
+    conf.hosts = hosts;
+    conf.n_hosts = 2;
+    assert_int_equal(hf_gw_plan_new(&conf, &first, NULL), HF_OK);
+    conf.hosts = hosts + 1;
+    assert_int_equal(hf_gw_plan_next(&conf, first, &second, NULL), HF_OK);
+    assert_int_equal(second->n_hosts, 3);
+    assert_true(second->hosts[0].is_gone && !second->hosts[1].is_gone);
+    assert_int_equal(hf_gw_plan_host(second, "b"), 1);
+    assert_int_equal(hf_gw_plan_host(second, "c"), 2);
+    assert_int_equal(hf_gw_plan_host(second, "a"), second->n_hosts);
+    conf.routes = &route;
+    conf.n_routes = 1;
+    assert_int_equal(hf_gw_plan_next(&conf, second, &third, &err), HF_E_INVALID);
+    assert_non_null(strstr(err.text, "no host is called a"));
+    conf.hosts = hosts;
+    conf.n_hosts = 3;
+    assert_int_equal(hf_gw_plan_next(&conf, second, &third, NULL), HF_OK);
+    assert_int_equal(hf_gw_plan_host(third, "a"), 0); /* back in its place */
+    assert_int_equal(third->hosts[0].parallel, 1);
+    hf_gw_plan_free(first);
+    hf_gw_plan_free(second);
+    hf_gw_plan_free(third);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fleet_file), cmocka_unit_test(test_elsewhere),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_tier_file_errors),
-        cmocka_unit_test(test_private),
+        cmocka_unit_test(test_private),    cmocka_unit_test(test_reload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,11 +47,23 @@ void hf_gw_answer_headers(const struct hf_gw_request *r, struct hf_gw_headers *h
         hf_gw_header(h, "X-Holdfast-Dropped-Params", "%s", r->report.dropped);
 }
 
+void hf_gw_plan_release(struct hf_gateway *g, struct hf_gw_plan *p)
+{
+    if (p == NULL)
+        return;
+    hf_assert(p->users > 0);
+    if (--p->users == 0 && p != g->plan)
+        hf_gw_plan_free(p);
+}
+
 /* The call is over for us; what follows may only free. */
 static void end(struct hf_gw_request *r)
 {
     struct hf_gateway *g = r->g;
     r->call = NULL;
+    hf_gw_plan_release(g, r->plan);
+    r->plan = NULL;
+    r->route = NULL;
     hf_gwq_remove(&r->entry);
     if (r->is_retry)
         g->n_retries--;
@@ -362,7 +374,9 @@ static bool is_loop(const struct hf_gw_request *r)
 static void admit(struct hf_gw_request *r, uint64_t now_ms)
 {
     const char *pin = hf_httpd_call_header(r->call, "X-Holdfast-Pin-Host");
-    r->route = hf_gw_plan_route(r->g->plan, r->head.model);
+    r->plan = r->g->plan;
+    r->plan->users++;
+    r->route = hf_gw_plan_route(r->plan, r->head.model);
     if (r->route == NULL) {
         r->found.name = r->head.model;
         r->found.candidates = hf_calloc(HF_GW_CANDIDATES, sizeof(*r->found.candidates));

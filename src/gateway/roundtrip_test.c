@@ -33,8 +33,8 @@ static const char *const pieces[] = {"a",    "\"", "\\",    "\n", "\xc3\xa9", "\
 
 static json_t *random_text(void)
 {
-    char text[200] = "";
-    size_t n = 1 + roll(12), len = 0;
+    char text[200] = "x"; /* blanks alone are left out towards Anthropic */
+    size_t n = 1 + roll(12), len = 1;
     for (size_t i = 0; i < n; i++)
         len += (size_t)snprintf(text + len, sizeof(text) - len, "%s",
                                 pieces[roll(HF_ARRAY_LEN(pieces))]);

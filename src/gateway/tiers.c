@@ -75,7 +75,7 @@ static enum hf_code add_host(struct tiers *t, const char *name,
 {
     static const char *const keys[] = {"url", "tailscale_url"};
     static const char *const timeout[] = {"health_timeout_ms"};
-    char text[2][URL];
+    char text[2][URL] = {{0}};
     struct hf_jsonscan_value v;
     int64_t ms = 0;
     HF_TRY(strings(t, value, keys, 2, text));
@@ -93,7 +93,7 @@ static enum hf_code add_provider(struct tiers *t, const char *name,
                                  const struct hf_jsonscan_value *value)
 {
     static const char *const keys[] = {"url", "model"};
-    char text[2][URL];
+    char text[2][URL] = {{0}};
     HF_TRY(strings(t, value, keys, 2, text));
     struct hf_gw_host *h = hf_gw_builder_host(t->b, name);
     if (h == NULL)
@@ -271,7 +271,7 @@ static enum hf_code provider_route(struct tiers *t, const char *name,
                                    const struct hf_jsonscan_value *value)
 {
     static const char *const keys[] = {"when"};
-    char text[1][URL];
+    char text[1][URL] = {{0}};
     struct hf_gw_plan *p = t->b->plan;
     HF_TRY(strings(t, value, keys, 1, text));
     struct hf_gw_candidate c = {.host = hf_gw_plan_host(p, name),
@@ -309,7 +309,7 @@ static enum hf_code add_tier(struct tiers *t, const char *tier,
                              const struct hf_jsonscan_value *value)
 {
     static const char *const keys[] = {"host", "model"};
-    char text[2][URL];
+    char text[2][URL] = {{0}};
     char name[NAME + 8];
     HF_TRY(strings(t, value, keys, 2, text));
     struct hf_gw_candidate c = {.host = hf_gw_plan_host(t->b->plan, text[0])};

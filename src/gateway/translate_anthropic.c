@@ -271,9 +271,29 @@ enum hf_code hf_form_from_anthropic(struct hf_form *f, const json_t *root, struc
 /* ---- writing ----------------------------------------------------------------------------------
  */
 
+/* Texts of nothing but blanks are refused there. */
+static bool is_blank(const json_t *text)
+{
+    return text == NULL || strspn(json_string_value(text), " \t\r\n") == json_string_length(text);
+}
+
+/* Ids are letters, digits, '_' and '-' there; other servers use dots and colons, too. */
+static json_t *clean_id(struct hf_form *f, json_t *id)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t len = json_string_length(id);
+    if (strspn(json_string_value(id), good) == len)
+        return id;
+    char *text = hf_arena_strndup(f->arena, json_string_value(id), len);
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '\0' || strchr(good, text[i]) == NULL)
+            text[i] = '_';
+    return hf_form_text(f, text, len);
+}
+
 static void add_text(json_t *blocks, json_t *text)
 {
-    if (text != NULL && json_string_length(text) > 0)
+    if (!is_blank(text))
         json_array_append_new(blocks, json_pack("{s:s,s:O}", "type", "text", "text", text));
 }
 
@@ -312,11 +332,12 @@ static void add_part(struct hf_form *f, json_t *blocks, const struct hf_part *p)
         break;
     case HF_PART_TOOL_CALL:
         json_array_append_new(blocks, json_pack("{s:s,s:O,s:O,s:O}", "type", "tool_use", "id",
-                                                p->id, "name", p->name, "input", p->arguments));
+                                                clean_id(f, p->id), "name", p->name, "input",
+                                                p->arguments));
         break;
     case HF_PART_TOOL_RESULT:
-        block = json_pack("{s:s,s:O,s:O}", "type", "tool_result", "tool_use_id", p->id, "content",
-                          p->text);
+        block = json_pack("{s:s,s:O,s:O}", "type", "tool_result", "tool_use_id", clean_id(f, p->id),
+                          "content", p->text);
         if (p->is_error)
             hf_tj_set_new(block, "is_error", json_true());
         json_array_append_new(blocks, block);

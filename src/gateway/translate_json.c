@@ -105,13 +105,13 @@ void hf_tw_raw(struct hf_tw *w, const char *text)
 static void put_escape(struct hf_tw *w, unsigned char c)
 {
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
-    char esc[8];
+    char esc[8] = {'\\'};
     const char *at = memchr(from, c, sizeof(from) - 1);
     if (at != NULL)
-        snprintf(esc, sizeof(esc), "\\%c", to[at - from]);
+        esc[1] = to[at - from];
     else
-        snprintf(esc, sizeof(esc), "\\u%04x", c);
-    hf_tw_raw(w, esc);
+        snprintf(esc + 1, sizeof(esc) - 1, "u%04x", c);
+    hf_tw_bytes(w, esc, at != NULL ? 2 : 6);
 }
 
 void hf_tw_escaped(struct hf_tw *w, const char *s, size_t n)

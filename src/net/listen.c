@@ -92,7 +92,7 @@ static void tell_bound(int fd, char bound[HF_LISTEN_TEXT])
 static enum hf_code open_tcp(const char *address, int *fd, char bound[HF_LISTEN_TEXT],
                              struct hf_err *err)
 {
-    char host[HF_LISTEN_TEXT];
+    char host[HF_LISTEN_TEXT] = "";
     char port[PORT_TEXT];
     struct addrinfo *all = NULL;
     struct addrinfo want = {.ai_family = AF_UNSPEC,
