@@ -50,6 +50,7 @@ static void test_table(void **state)
     } rows[] = {
         {"data: a\n\n", "message=a;", "the plain one"},
         {"data:a\r\n\r\ndata:b\r\n\r\n", "message=a;message=b;", "CRLF, no blank"},
+        {"data: a\r\ndata: b\r\n\r\n", "message=a\nb;", "CRLF is one line end"},
         {"data: a\r\rdata: b\r\r", "message=a;message=b;", "CR"},
         {"event: ping\ndata: {}\n\ndata: x\n\n", "ping={};message=x;", "a name is for one event"},
         {"data: a\ndata: b\ndata\n\n", "message=a\nb\n;", "data lines join"},
