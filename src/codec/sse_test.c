@@ -90,6 +90,7 @@ static void test_comments_count(void **state)
 static void test_limits(void **state)
 {
     (void)state;
+    static const char field[] = {'d', 'a', 't', 'a', ':'};
     struct hf_sse p;
     struct seen s = {""};
     size_t n = HF_LIMIT_STREAM_EVENT / 2 + 100;
@@ -103,7 +104,7 @@ static void test_limits(void **state)
     hf_sse_deinit(&p);
     hf_sse_init(&p);
     for (int i = 0; i < 3 && rc == HF_OK; i++) {
-        memcpy(big, "data:", 5);
+        memcpy(big, field, sizeof(field));
         big[n - 1] = '\n';
         rc = hf_sse_feed(&p, big, n, note, &s, NULL);
     }
