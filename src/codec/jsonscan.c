@@ -67,7 +67,7 @@ static bool step_escape(struct cursor *c)
         c->p += 5;
         return true;
     }
-    if (memchr("\"\\/bfnrt", *c->p, 8) == NULL)
+    if (*c->p == '\0' || strchr("\"\\/bfnrt", *c->p) == NULL)
         return fail(c, "unknown escape in a string");
     c->p++;
     return true;
@@ -424,13 +424,13 @@ enum hf_code hf_jsonscan_find(const char *text, size_t len, const char *const *k
                               struct hf_jsonscan_value *out, struct hf_err *err)
 {
     struct hf_jsonscan_value found[32] = {{HF_JSON_ABSENT, NULL, 0}};
-    struct hf_jsonscan s;
+    struct hf_jsonscan s = {.is_over = false};
     hf_assert(n <= HF_ARRAY_LEN(found));
     HF_TRY(hf_jsonscan_open(&s, text, len, err));
     if (!s.is_object)
         return hf_err_set(err, HF_E_INVALID, "JSON: an object is expected");
     while (!s.is_over) {
-        struct hf_jsonscan_value key, value;
+        struct hf_jsonscan_value key = {HF_JSON_ABSENT, NULL, 0}, value = key;
         bool is_member = false;
         HF_TRY(hf_jsonscan_next(&s, &key, &value, &is_member, err));
         size_t i = is_member ? index_of(&key, keys, n) : n;

@@ -50,6 +50,7 @@ static void test_table(void **state)
     } rows[] = {
         {"data: a\n\n", "message=a;", "the plain one"},
         {"data:a\r\n\r\ndata:b\r\n\r\n", "message=a;message=b;", "CRLF, no blank"},
+        {"data: a\r\ndata: b\r\n\r\n", "message=a\nb;", "CRLF is one line end"},
         {"data: a\r\rdata: b\r\r", "message=a;message=b;", "CR"},
         {"event: ping\ndata: {}\n\ndata: x\n\n", "ping={};message=x;", "a name is for one event"},
         {"data: a\ndata: b\ndata\n\n", "message=a\nb\n;", "data lines join"},
@@ -89,6 +90,7 @@ static void test_comments_count(void **state)
 static void test_limits(void **state)
 {
     (void)state;
+    static const char field[] = {'d', 'a', 't', 'a', ':'};
     struct hf_sse p;
     struct seen s = {""};
     size_t n = HF_LIMIT_STREAM_EVENT / 2 + 100;
@@ -102,7 +104,7 @@ static void test_limits(void **state)
     hf_sse_deinit(&p);
     hf_sse_init(&p);
     for (int i = 0; i < 3 && rc == HF_OK; i++) {
-        memcpy(big, "data:", 5);
+        memcpy(big, field, sizeof(field));
         big[n - 1] = '\n';
         rc = hf_sse_feed(&p, big, n, note, &s, NULL);
     }

@@ -128,13 +128,15 @@ static void test_status_is_kept(void **state)
 static void test_long_text(void **state)
 {
     (void)state;
+    static const char head[] = {'{', '"', 'e', 'r', 'r', 'o', 'r', '"', ':', '"'};
+    static const char accent[] = {'\xc3', '\xa9'}, tail[] = {'"', '}'};
     char body[3000];
     struct hf_api_error e;
     memset(body, 'x', sizeof(body));
-    memcpy(body, "{\"error\":\"", 10);
+    memcpy(body, head, sizeof(head));
     /* The cut falls into a two-byte character. */
-    memcpy(body + 10 + HF_API_TEXT - 2, "\xc3\xa9", 2);
-    memcpy(body + sizeof(body) - 2, "\"}", 2);
+    memcpy(body + sizeof(head) + HF_API_TEXT - 2, accent, sizeof(accent));
+    memcpy(body + sizeof(body) - sizeof(tail), tail, sizeof(tail));
     hf_api_error_parse(HF_DIALECT_OLLAMA, 500, body, sizeof(body), &e);
     assert_int_equal(strlen(e.text), HF_API_TEXT - 2);
 }

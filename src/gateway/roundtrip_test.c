@@ -144,7 +144,7 @@ static json_t *translated(const json_t *body, enum hf_endpoint front, enum hf_di
     struct hf_request_head h;
     struct hf_target t = {.dialect = to};
     struct hf_upstream_request up;
-    struct hf_report report;
+    struct hf_report report = {.n_dropped = 0};
     struct hf_err err = HF_ERR_INIT;
     struct hf_buf out;
     json_t *o = NULL;

@@ -108,8 +108,8 @@ json_t *hf_form_join(struct hf_form *f, const struct hf_message *m, enum hf_part
         if (p->kind != kind || p->text == NULL)
             continue;
         if (at > 0) {
-            memcpy(text + at, sep, strlen(sep));
-            at += strlen(sep);
+            for (const char *c = sep; *c != '\0'; c++)
+                text[at++] = *c;
         }
         memcpy(text + at, json_string_value(p->text), json_string_length(p->text));
         at += json_string_length(p->text);
@@ -225,7 +225,7 @@ static bool is_in(const char *const *list, const char *word)
 void hf_form_unknown(struct hf_form *f, const json_t *o, const char *where,
                      const char *const *known)
 {
-    json_t *all = json_incref((json_t *)(uintptr_t)o);
+    json_t *all = json_incref(hf_tj_unconst(o));
     for (void *it = json_object_iter(all); it != NULL; it = json_object_iter_next(all, it)) {
         const char *key = json_object_iter_key(it);
         if (!is_in(known, key) && !hf_tj_is_nothing(json_object_iter_value(it)))

@@ -10,6 +10,13 @@
 #include "base/assert.h"
 #include "codec/jsonscan.h"
 
+json_t *hf_tj_unconst(const json_t *v)
+{
+    json_t *same;
+    memcpy(&same, &v, sizeof(same));
+    return same;
+}
+
 void hf_tj_decref(json_t **v)
 {
     json_decref(*v);
@@ -162,7 +169,7 @@ static void put_real(struct hf_tw *w, double v)
 
 static void put_object(struct hf_tw *w, const json_t *v)
 {
-    json_t *o = json_incref((json_t *)(uintptr_t)v);
+    json_t *o = json_incref(hf_tj_unconst(v));
     const char *comma = "{";
     for (void *it = json_object_iter(o); it != NULL; it = json_object_iter_next(o, it)) {
         const char *key = json_object_iter_key(it);

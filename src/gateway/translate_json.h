@@ -16,6 +16,8 @@
 /* Freed at the end of its scope. */
 #define HF_AUTO_JSON HF_CLEANUP(hf_tj_decref)
 void hf_tj_decref(json_t **v);
+/* For jansson's iterators, which take no const; nothing is changed through it. */
+json_t *hf_tj_unconst(const json_t *v);
 
 /*
  * One strict JSON value: no duplicate keys, HF_JSONSCAN_DEPTH deep at most, whole. The caller owns
