@@ -16,7 +16,7 @@ WORD = "xyzzy-4711"
 
 def claude():
     """The program, where ./dev setup puts it."""
-    own = os.path.join(ROOT, ".cache", "npm", "node_modules", ".bin", "claude")
+    own = os.path.join(ROOT, ".cache", "node", "node_modules", ".bin", "claude")
     return os.environ.get("CLAUDE_BIN") or (own if os.path.exists(own) else None)
 
 
