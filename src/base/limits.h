@@ -18,13 +18,12 @@ enum {
     HF_LIMIT_BATCH_BYTES = 12 << 20,  /* captured pages of one database held in memory at most; the
                                          rest of a large transaction goes to a spill file */
     HF_LIMIT_PENDING_ALL = 24 << 20,  /* the same over all databases: the RSS target is 64 MB */
-    HF_LIMIT_SPILL_BYTES =
-        256 << 20,                   /* spill file of one database: some seconds of a bulk writer */
+    HF_LIMIT_SPILL_BYTES = 256 << 20, /* spill file of one database: seconds of a bulk writer */
     HF_LIMIT_SPILL_ALL = 1 << 30,     /* of all: a store that is away must not fill the disk */
-    HF_LIMIT_SPILL_INDEX = 1 << 20,  /* page-index bytes an encoder keeps before it uses a file */
-    HF_LIMIT_MERGE_INPUTS = 4096,    /* files one merge opens: 5 min of L0 at 20 ms is more; merges
-                                        then run in several rounds */
-    HF_LIMIT_READ_AHEAD = 256 << 10, /* read buffer of one LTX input */
+    HF_LIMIT_SPILL_INDEX = 1 << 20,   /* page-index bytes an encoder keeps before it uses a file */
+    HF_LIMIT_MERGE_INPUTS = 4096,     /* files one merge opens: 5 min of L0 at 20 ms is more; merges
+                                         then run in several rounds */
+    HF_LIMIT_READ_AHEAD = 256 << 10,  /* read buffer of one LTX input */
     HF_LIMIT_STORE_REQUESTS_S = 2000, /* of all HTTP stores; accounts allow ten times as many */
     HF_LIMIT_STORE_BYTES = 24 << 20,  /* bodies they send at once: the RSS target is 64 MB */
     HF_LIMIT_STORE_BLOCK = 4 << 20,   /* a larger object is sent in blocks of this size */
@@ -36,27 +35,27 @@ enum {
     HF_LIMIT_HTTP_CONNS_PER_HOST = 64, /* enough to fill a link with small objects */
     HF_LIMIT_HTTP_CONNS = 256,         /* descriptors one client holds for connections */
     HF_LIMIT_HTTP_STREAM = 256 << 10,  /* response bytes that wait for a blocking reader */
-    HF_LIMIT_KNOWN_HOSTS = 4 << 20,      /* bytes of a known_hosts file: 10,000 hosts */
-    HF_LIMIT_SFTP_SESSIONS = 4,          /* connections to one server; sshd starts refusing at 10
-                                            that are not logged in yet (MaxStartups) */
-    HF_LIMIT_SFTP_CONNECT_MS = 10000,    /* for one address of a server */
-    HF_LIMIT_SFTP_TIMEOUT_MS = 30000,    /* for one answer: at 8 kB/s a piece of 256 KiB passes */
-    HF_LIMIT_SFTP_TRIES = 3,             /* of a call whose connection broke: one for a connection
-                                            that went stale unnoticed, one more; the callers wait
-                                            and try again themselves */
-    HF_LIMIT_SFTP_BUFFER = 1 << 20,      /* of one writer: objects up to this are sent again as a
-                                            whole when the connection breaks */
-    HF_LIMIT_SFTP_PIECE = 256 << 10,     /* bytes of one call of libssh2 */
-    HF_LIMIT_HTTPD_HEAD = 32 << 10,   /* memory of one HTTP connection: request line and headers
-                                         (agents send 2-4 KiB) and the write buffer */
-    HF_LIMIT_HTTPD_QUEUE = 5 << 20,   /* unsent bytes of one streamed answer: the mark at which
-                                         writers stop, and one event of 4 MiB on top */
-    HF_LIMIT_STREAM_EVENT = 4 << 20,  /* one event or line of a model's stream: a tool call that
-                                         writes a file of 1 MiB, escaped, still fits */
-    HF_LIMIT_ANSWER = 32 << 20,       /* one whole answer of a model: 1,000 embeddings of 3,072
-                                         dimensions as text are about 25 MiB */
-    HF_LIMIT_TOOLS = 1024,            /* tools of one request; agents bring about 200 at most */
-    HF_LIMIT_MESSAGES = 16384,        /* messages of one request; long agent runs have some 1,000 */
+    HF_LIMIT_KNOWN_HOSTS = 4 << 20,    /* bytes of a known_hosts file: 10,000 hosts */
+    HF_LIMIT_SFTP_SESSIONS = 4,        /* connections to one server; sshd starts refusing at 10
+                                          that are not logged in yet (MaxStartups) */
+    HF_LIMIT_SFTP_CONNECT_MS = 10000,  /* for one address of a server */
+    HF_LIMIT_SFTP_TIMEOUT_MS = 30000,  /* for one answer: at 8 kB/s a piece of 256 KiB passes */
+    HF_LIMIT_SFTP_TRIES = 3,           /* of a call whose connection broke: one for a connection
+                                          that went stale unnoticed, one more; the callers wait
+                                          and try again themselves */
+    HF_LIMIT_SFTP_BUFFER = 1 << 20,    /* of one writer: objects up to this are sent again as a
+                                          whole when the connection breaks */
+    HF_LIMIT_SFTP_PIECE = 256 << 10,   /* bytes of one call of libssh2 */
+    HF_LIMIT_HTTPD_HEAD = 32 << 10,    /* memory of one HTTP connection: request line and headers
+                                          (agents send 2-4 KiB) and the write buffer */
+    HF_LIMIT_HTTPD_QUEUE = 5 << 20,    /* unsent bytes of one streamed answer: the mark at which
+                                          writers stop, and one event of 4 MiB on top */
+    HF_LIMIT_STREAM_EVENT = 4 << 20,   /* one event or line of a model's stream: a tool call that
+                                          writes a file of 1 MiB, escaped, still fits */
+    HF_LIMIT_ANSWER = 32 << 20,        /* one whole answer of a model: 1,000 embeddings of 3,072
+                                          dimensions as text are about 25 MiB */
+    HF_LIMIT_TOOLS = 1024,             /* tools of one request; agents bring about 200 at most */
+    HF_LIMIT_MESSAGES = 16384,       /* messages of one request; long agent runs have some 1,000 */
     HF_LIMIT_REPLICAS = 8,           /* destinations of one database: each costs threads and puts */
     HF_LIMIT_SHIP_GROUPS = 16,       /* services with threads of their own; more of them share */
     HF_LIMIT_SPOOL_BYTES = 64 << 20, /* local files of one database that a destination lacks: a
@@ -64,12 +63,12 @@ enum {
     HF_LIMIT_FOLD_FILES = 256,       /* spooled files that become one upload */
     HF_LIMIT_FOLD_BYTES = 32 << 20,  /* ... and their bytes: a retry repeats no more than that */
     HF_LIMIT_UNIXHTTP_ANSWER = 32 << 20, /* status of 10,000 databases is about 6 MiB */
-    HF_LIMIT_STORE_CONNS = 128,       /* to one host: a merge may hold 64 that wait for it, and
-                                         uploads must not wait for the merge */
-    HF_LIMIT_STORE_LIGHT = 64 << 10,  /* bytes of an object that wait in memory for a merge of
-                                         hundreds: 32 MiB at the very most, commonly below 1 */
-    HF_LIMIT_S3_PART_MIN = 5 << 20,   /* S3's own, but for the last part */
-    HF_LIMIT_S3_PART_MAX = 64 << 20,  /* one part of a writer is in memory; 10,000 make 640 GiB */
+    HF_LIMIT_STORE_CONNS = 128,          /* to one host: a merge may hold 64 that wait for it, and
+                                            uploads must not wait for the merge */
+    HF_LIMIT_STORE_LIGHT = 64 << 10,     /* bytes of an object that wait in memory for a merge of
+                                            hundreds: 32 MiB at the very most, commonly below 1 */
+    HF_LIMIT_S3_PART_MIN = 5 << 20,      /* S3's own, but for the last part */
+    HF_LIMIT_S3_PART_MAX = 64 << 20, /* one part of a writer is in memory; 10,000 make 640 GiB */
 };
 
 /* Spooled files over all databases: disk that is not the databases' own. */

@@ -217,7 +217,7 @@ static void test_list(void **state)
     char db[] = "a";
     char *argv[] = {flag, two, third, db};
     char *empty[] = {flag, hole, db};
-    struct options o;
+    struct options o = {0};
     struct hf_err err = HF_ERR_INIT;
     assert_int_equal(parse_tiers(&o, 4, argv, &err), HF_OK);
     assert_int_equal(o.tiers.n, 3);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -483,6 +484,7 @@ static enum hf_code open_args(struct hf_run *run, struct call *c, struct hf_err 
 
 static enum hf_code carry_out(struct call *c, struct hf_err *err)
 {
+    hf_assert(c->local.cfg != NULL);
     const struct hf_config_socket *socket = &c->local.cfg->socket;
     c->socket = c->o->socket != NULL ? c->o->socket : socket->enabled ? socket->path : NULL;
     choose(c);

@@ -32,6 +32,7 @@ static struct hf_httpd *server;
 static struct hf_httpd_call *_Atomic held; /* a call the handler kept */
 static atomic_int gone;
 static atomic_int drained;
+static atomic_int was_full;
 
 static void on_gone(void *arg, struct hf_httpd_call *c)
 {
@@ -91,6 +92,7 @@ static void start(const char *listen)
     atomic_store(&held, NULL);
     atomic_store(&gone, 0);
     atomic_store(&drained, 0);
+    atomic_store(&was_full, 0);
     if (hf_httpd_start(&o, &server, &err) != HF_OK)
         fail_msg("%s", err.text);
 }
@@ -279,6 +281,7 @@ static void *write_big(void *arg)
     begin(c);
     while (sent < BIG) {
         if (hf_httpd_call_queued(c) >= HF_HTTPD_HIGH_WATER) {
+            atomic_store(&was_full, 1);
             hf_clock_sleep_us(500);
             continue;
         }
@@ -298,7 +301,7 @@ static void test_stream(void **state)
     int fd = dial();
     say(fd, "GET /s HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_int_equal(pthread_create(&th, NULL, write_big, wait_held()), 0);
-    hf_clock_sleep_us(100000);
+    wait_count(&was_full, 1); /* nobody reads yet */
     char *all = hf_malloc(1);
     size_t n = 0;
     char piece[8192];

@@ -232,7 +232,7 @@ enum hf_code s3_head(struct s3 *s, const char *name, struct s3_head *out, struct
 static enum hf_code store_head(struct hf_store *base, const char *name, uint64_t *size,
                                int64_t *time_ms, struct hf_err *err)
 {
-    struct s3_head h;
+    struct s3_head h = {0};
     HF_TRY(s3_head((struct s3 *)base, name, &h, err));
     if (size != NULL)
         *size = h.size;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "config/config.h"
@@ -66,11 +67,18 @@ static void expect_words(const struct hf_err *err, const char *const *words)
     }
 }
 
+static struct s3 *as_s3(struct hf_store *s)
+{
+    hf_assert(s != NULL);
+    return (struct s3 *)s;
+}
+
 /* Litestream's names on S3. */
 static void test_layout(void **state)
 {
     (void)state;
-    struct s3 s = {.prefix = (char *)(uintptr_t) "a/b/"};
+    char prefix[] = "a/b/";
+    struct s3 s = {.prefix = prefix};
     static const char *const rows[][2] = {
         {"ltx/0/x.ltx", "a/b/0000/x.ltx"},
         {"ltx/9/x.ltx", "a/b/0009/x.ltx"},
@@ -124,7 +132,7 @@ static void test_addresses(void **state)
         struct hf_http_request req;
         if (open_with(rows[i].extra, &s, &err) != HF_OK)
             fail_msg("%s: %s", rows[i].why, err.text);
-        struct s3 *s3 = (struct s3 *)s;
+        struct s3 *s3 = as_s3(s);
         assert_int_equal(s3_request_init(s3, "GET", "x", &r, &err), HF_OK);
         assert_int_equal(hf_s3_authorize(s3->bucket, &r, &req, &err), HF_OK);
         if (strncmp(req.url, rows[i].url, strlen(rows[i].url)) != 0 ||
@@ -178,7 +186,7 @@ static void test_headers(void **state)
         HF_AUTO_FREE char *extra = hf_asprintf("    bucket: b\n%s", rows[i].extra);
         if (open_with(extra, &s, &err) != HF_OK)
             fail_msg("%s: %s", rows[i].why, err.text);
-        struct s3 *s3 = (struct s3 *)s;
+        struct s3 *s3 = as_s3(s);
         assert_int_equal(s3_request_init(s3, "PUT", "x", &r, &err), HF_OK);
         hf_s3_add_encryption(s3->bucket, &r, true);
         assert_int_equal(hf_s3_authorize(s3->bucket, &r, &req, &err), HF_OK);
@@ -200,7 +208,7 @@ static void test_credentials(void **state)
     struct hf_http_request req;
     setenv("AWS_SESSION_TOKEN", "temporary", 1);
     assert_int_equal(open_with("    bucket: b\n", &s, &err), HF_OK);
-    struct s3 *s3 = (struct s3 *)s;
+    struct s3 *s3 = as_s3(s);
     assert_int_equal(s3_request_init(s3, "GET", "x", &r, &err), HF_OK);
     assert_int_equal(hf_s3_authorize(s3->bucket, &r, &req, &err), HF_OK);
     assert_true(has_header(&req, "x-amz-security-token", "temporary"));
@@ -338,7 +346,7 @@ static void test_learning(void **state)
     struct hf_http_head skewed = {403, &date, 1};
     struct hf_http_head moved = {301, &region, 1};
     assert_int_equal(open_with("    bucket: learner\n", &s, &err), HF_OK);
-    struct s3 *s3 = (struct s3 *)s;
+    struct s3 *s3 = as_s3(s);
     assert_true(hf_s3_learn(s3->bucket, &skewed, "RequestTimeTooSkewed", ""));
     assert_false(hf_s3_learn(s3->bucket, &skewed, "RequestTimeTooSkewed", "")); /* known by now */
     assert_false(hf_s3_learn(s3->bucket, &skewed, "AccessDenied", ""));

@@ -137,8 +137,8 @@ static enum hf_code put_object(struct s3 *s, const struct mark *m, const struct 
 
 static enum hf_code try_twice(struct s3 *s, const char *name, struct hf_err *err)
 {
-    static const char text[] = "is create-only honoured?\n";
-    struct hf_buf body = {(uint8_t *)(uintptr_t)text, sizeof(text) - 1, sizeof(text), 0};
+    uint8_t text[] = "is create-only honoured?\n";
+    struct hf_buf body = {text, sizeof(text) - 1, sizeof(text), 0};
     for (int i = 0; i < 2; i++) {
         struct mark m;
         mark_init(&m, name, hf_clock_wall_ms(), (struct condition){true, NULL});
@@ -185,9 +185,14 @@ enum hf_code s3_put_if(struct hf_store *base, const struct hf_store_put_if_args 
                        char etag[HF_STORE_ETAG], struct hf_err *err)
 {
     struct mark m;
-    struct hf_buf body = {(uint8_t *)(uintptr_t)args->data, args->len, args->len, args->len};
+    struct hf_buf body;
+    hf_buf_init(&body, args->len);
     mark_init(&m, args->name, args->time_ms, (struct condition){args->etag == NULL, args->etag});
-    return put_object((struct s3 *)base, &m, &body, etag, err);
+    enum hf_code rc = hf_buf_append(&body, args->data, args->len, err);
+    if (rc == HF_OK)
+        rc = put_object((struct s3 *)base, &m, &body, etag, err);
+    hf_buf_deinit(&body);
+    return rc;
 }
 
 /* --- the streaming writer --- */

@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -161,7 +162,7 @@ static void test_known_hosts(void **state)
     HF_AUTO_FREE char *home = hf_strdup(was == NULL ? "/" : was);
     HF_AUTO_FREE char *key_path = hf_asprintf("    key-path: %s/.ssh/id_ed25519\n", home);
     const char *key = getenv("HF_TEST_HOST_KEY");
-    assert_non_null(key);
+    hf_assert(key != NULL);
     const char *body = strchr(key, ' ') + 1;
     const char *at = "[127.0.0.1]";
     int port = port_of_url();
