@@ -53,6 +53,9 @@ void hf_loop_wake(struct hf_loop *l)
 static void on_timer(uv_timer_t *h)
 {
     struct hf_timer *t = h->data;
+    /* A timer that is due when a turn begins fires before libuv waits for events: what it asked for
+     * must be looked at first, so this turn no longer waits. */
+    uv_stop(h->loop);
     t->fn(t->arg);
 }
 

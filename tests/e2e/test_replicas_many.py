@@ -201,7 +201,8 @@ def test_local_files_are_bounded(holdfast, tmp_path, make_db):
     unblock(pair.b)
     pair.until_same(pair.b)
     assert "carried over" in pair.p.text()
-    assert len(full_images(pair.b)) == 1, replicas.files(pair.b, 9)
+    # level 9 may hold a snapshot that was merged out of what is there
+    assert [f[1] for f in replicas.files(pair.b) if f[0] == 1] == [1], replicas.files(pair.b)
     pair.commit(1)
     procs.wait_until(lambda: len(pair.spooled()) == 1, why=pair.p.text)
     assert pair.stop() == 0
