@@ -271,8 +271,8 @@ async def answer(method, path, headers, body, writer):
         writer.write(whole_answer(404, {"error": "no such page"}))
 
 
-async def read_request(reader):
-    first = await reader.readline()
+async def read_request(reader, begun):
+    first = begun + await reader.readline()
     if not first:
         return None
     method, path, _ = first.decode().split(" ", 2)
@@ -286,24 +286,29 @@ async def read_request(reader):
 
 async def serve(reader, writer):
     """Requests of one connection; the peer is watched for leaving while an answer is made."""
+    begun = b""     # of the next request, read by the watch
     try:
-        while (request := await read_request(reader)) is not None:
+        while (request := await read_request(reader, begun)) is not None:
             before = len(LOG)
             work = asyncio.ensure_future(answer(*request, writer))
             watch = asyncio.ensure_future(reader.read(1))
             done, _ = await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if watch in done and work not in done:
+            begun = watch.result() if watch in done else b""
+            if begun and work not in done:
+                await asyncio.wait({work})
+            elif watch in done and work not in done:
                 work.cancel()
                 for entry in LOG[before:before + 1]:
                     entry["gone"] = True
                 break
             if not work.cancelled() and work.exception():
                 raise work.exception()
-            watch.cancel()
-            try:
-                await watch
-            except asyncio.CancelledError:
-                pass
+            if watch not in done:
+                watch.cancel()
+                try:
+                    begun = await watch
+                except asyncio.CancelledError:
+                    pass
             await writer.drain()
     except Cut as cut:
         if cut.args[0]:
