@@ -221,7 +221,7 @@ static void test_list(void **state)
     struct hf_err err = HF_ERR_INIT;
     assert_int_equal(parse_tiers(&o, 4, argv, &err), HF_OK);
     assert_int_equal(o.tiers.n, 3);
-    for (size_t i = 0; i < o.tiers.n; i++)
+    for (size_t i = 0; i < HF_ARRAY_LEN(want); i++)
         assert_string_equal(o.tiers.items[i], want[i]);
     hf_flags_release(&cmd, &o);
     assert_int_equal(o.tiers.n, 0);
