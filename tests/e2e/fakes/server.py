@@ -241,7 +241,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status is not None:
             data = fault.body if fault.body is not None else \
                 self.owner.error_body(fault.status, "fault by script", None)
-            self.answer(fault.status, data, fault.headers)
+            # said, or a client may use the connection while it is being closed
+            self.answer(fault.status, data, {**(fault.headers or {}), "Connection": "close"})
             raise Gone
         return fault
 
