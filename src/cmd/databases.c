@@ -8,6 +8,7 @@
 
 struct options {
     struct hf_config_flags config;
+    bool theirs; /* -json, Litestream's form */
     bool json;
 };
 
@@ -15,6 +16,11 @@ static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
     {.name = "json",
      .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, theirs),
+     .doc = "As JSON the way Litestream prints it: an array."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .marks = HF_FLAG_OURS,
      .offset = offsetof(struct options, json),
      .doc = "As JSON, schema holdfast.databases/1."},
 };
@@ -67,15 +73,14 @@ static void put_db(struct hf_json *j, const struct hf_config_db *db)
     hf_json_object_end(j);
 }
 
-static enum hf_code print_json(const struct hf_config *cfg, struct hf_err *err)
+static enum hf_code print_json(const struct hf_config *cfg, bool has_schema, struct hf_err *err)
 {
     struct hf_out_json o;
-    hf_out_json_begin(&o, "holdfast.databases/1");
-    hf_json_key(&o.j, "databases");
-    hf_json_array_begin(&o.j);
+    hf_out_json_begin(&o, has_schema ? "holdfast.databases/1" : NULL);
+    hf_out_json_list_begin(&o, "databases");
     for (size_t i = 0; i < cfg->n_dbs; i++)
         put_db(&o.j, cfg->dbs[i]);
-    hf_json_array_end(&o.j);
+    hf_out_json_list_end(&o);
     return hf_out_json_end(&o, err);
 }
 
@@ -84,7 +89,7 @@ static enum hf_code run_databases(struct hf_run *run, struct hf_err *err)
     const struct options *o = run->options;
     struct hf_config *cfg = NULL;
     HF_TRY(hf_cmd_load_config(&o->config, &cfg, err));
-    enum hf_code rc = o->json ? print_json(cfg, err) : print_table(cfg, err);
+    enum hf_code rc = o->json || o->theirs ? print_json(cfg, o->json, err) : print_table(cfg, err);
     hf_config_free(cfg);
     return rc;
 }

@@ -115,13 +115,19 @@ static void set_defaults(const struct hf_command *cmd, void *options)
     }
 }
 
-static const struct hf_flag *find_flag(const struct hf_command *cmd, const char *name, size_t len)
+/* Any number of dashes will do; where a name is there twice, the one shown with as many. */
+static const struct hf_flag *find_flag(const struct hf_command *cmd, const char *name, size_t len,
+                                       bool has_two_dashes)
 {
+    const struct hf_flag *found = NULL;
     for (size_t i = 0; i < cmd->n_flags; i++) {
-        if (strlen(cmd->flags[i].name) == len && memcmp(cmd->flags[i].name, name, len) == 0)
-            return &cmd->flags[i];
+        const struct hf_flag *f = &cmd->flags[i];
+        if (strlen(f->name) != len || memcmp(f->name, name, len) != 0)
+            continue;
+        if (found == NULL || ((f->marks & HF_FLAG_OURS) != 0) == has_two_dashes)
+            found = f;
     }
-    return NULL;
+    return found;
 }
 
 static enum hf_code unknown_flag(const struct hf_run *run, const char *name, size_t len,
@@ -145,9 +151,10 @@ static enum hf_code unknown_flag(const struct hf_run *run, const char *name, siz
 static enum hf_code take_flag(struct hf_run *run, int argc, char *const *argv, int *i,
                               struct hf_err *err)
 {
-    const char *name = argv[*i] + (argv[*i][1] == '-' ? 2 : 1);
+    bool has_two_dashes = argv[*i][1] == '-';
+    const char *name = argv[*i] + (has_two_dashes ? 2 : 1);
     size_t len = strcspn(name, "=");
-    const struct hf_flag *flag = find_flag(run->cmd, name, len);
+    const struct hf_flag *flag = find_flag(run->cmd, name, len, has_two_dashes);
     if (flag == NULL)
         return unknown_flag(run, name, len, err);
     const char *text = name[len] == '=' ? name + len + 1 : NULL;

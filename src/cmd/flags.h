@@ -1,7 +1,8 @@
 /*
  * Command lines: flags into an options struct, the rest as positional arguments.
  *
- * "-flag value", "-flag=value" with one dash or two; a bool takes no separate value ("-json",
+ * "-flag value", "-flag=value" with one dash or two, unless a command has both (-json as Litestream
+ * prints it, --json with a schema); a bool takes no separate value ("-json",
  * "-json=false"). Flags and arguments may be mixed; "--" ends the flags, "-" is an argument.
  * Errors: HF_E_INVALID naming the flag, with a did-you-mean as hint.
  */

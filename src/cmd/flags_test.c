@@ -11,6 +11,7 @@
 
 struct options {
     bool json;
+    bool ours;
     const char *out;
     int64_t n;
     int64_t interval_ns;
@@ -25,6 +26,8 @@ static const char *const checks[] = {"none", "quick", "full", NULL};
 #define AT(field) .offset = offsetof(struct options, field)
 static const struct hf_flag flags[] = {
     {.name = "json", .kind = HF_FLAG_BOOL, AT(json), .doc = "J."},
+    {.name = "shape", .kind = HF_FLAG_BOOL, AT(json), .doc = "J."},
+    {.name = "shape", .kind = HF_FLAG_BOOL, AT(ours), .marks = HF_FLAG_OURS, .doc = "J."},
     {.name = "o", .kind = HF_FLAG_STRING, AT(out), .value = "PATH", .doc = "O."},
     {.name = "n",
      .kind = HF_FLAG_INT,
@@ -78,6 +81,8 @@ struct row {
 static const struct row rows[] = {
     {{"a"}, HF_OK, NULL, NULL, {DEFAULTS}, "a", "defaults"},
     {{"-json", "a"}, HF_OK, NULL, NULL, {DEFAULTS, .json = true}, "a", "one dash"},
+    {{"-shape", "a"}, HF_OK, NULL, NULL, {DEFAULTS, .json = true}, "a", "there twice: one dash"},
+    {{"--shape", "a"}, HF_OK, NULL, NULL, {DEFAULTS, .ours = true}, "a", "there twice: two"},
     {{"--json", "a"}, HF_OK, NULL, NULL, {DEFAULTS, .json = true}, "a", "two dashes"},
     {{"a", "-json"}, HF_OK, NULL, NULL, {DEFAULTS, .json = true}, "a", "flag behind argument"},
     {{"-json", "-json=false", "a"}, HF_OK, NULL, NULL, {DEFAULTS}, "a", "the last one wins"},

@@ -16,6 +16,7 @@ struct options {
     struct hf_config_flags config;
     const char *replica;
     int level;
+    bool theirs; /* -json, Litestream's form */
     bool json;
 };
 
@@ -36,6 +37,11 @@ static const struct hf_flag flags[] = {
      .doc = "The replica to list when the database has several; without it the first."},
     {.name = "json",
      .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, theirs),
+     .doc = "As JSON the way Litestream prints it: an array."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .marks = HF_FLAG_OURS,
      .offset = offsetof(struct options, json),
      .doc = "As JSON, schema holdfast.ltx/1."},
 };
@@ -65,15 +71,16 @@ static enum hf_code print_table(const struct hf_ltx_list *l, struct hf_err *err)
 }
 
 static enum hf_code print_json(const struct hf_cmd_source *s, const struct hf_ltx_list *l,
-                               struct hf_err *err)
+                               bool has_schema, struct hf_err *err)
 {
     struct hf_out_json o;
     char text[HF_TIME_TEXT];
-    hf_out_json_begin(&o, "holdfast.ltx/1");
-    hf_json_kstr(&o.j, "replica", s->name);
-    hf_json_kstr(&o.j, "url", hf_replica_name(s->replica));
-    hf_json_key(&o.j, "files");
-    hf_json_array_begin(&o.j);
+    hf_out_json_begin(&o, has_schema ? "holdfast.ltx/1" : NULL);
+    if (has_schema) {
+        hf_json_kstr(&o.j, "replica", s->name);
+        hf_json_kstr(&o.j, "url", hf_replica_name(s->replica));
+    }
+    hf_out_json_list_begin(&o, "files");
     for (size_t i = 0; i < l->len; i++) {
         const struct hf_ltx_info *f = &l->items[i];
         hf_clock_format(f->time_ms, text);
@@ -85,7 +92,7 @@ static enum hf_code print_json(const struct hf_cmd_source *s, const struct hf_lt
         hf_json_kstr(&o.j, "timestamp", text);
         hf_json_object_end(&o.j);
     }
-    hf_json_array_end(&o.j);
+    hf_out_json_list_end(&o);
     return hf_out_json_end(&o, err);
 }
 
@@ -108,7 +115,8 @@ static enum hf_code run_ltx(struct hf_run *run, struct hf_err *err)
     if (rc == HF_OK)
         rc = list(&t.sources[0], o->level, &l, err);
     if (rc == HF_OK)
-        rc = o->json ? print_json(&t.sources[0], &l, err) : print_table(&l, err);
+        rc = o->json || o->theirs ? print_json(&t.sources[0], &l, o->json, err)
+                                  : print_table(&l, err);
     hf_ltx_list_deinit(&l);
     hf_cmd_target_close(&t);
     return rc;

@@ -46,13 +46,35 @@ void hf_out_json_begin(struct hf_out_json *o, const char *schema)
 {
     hf_buf_init(&o->buf, HF_OUT_MAX);
     hf_json_init(&o->j, &o->buf, true);
+    o->is_array = schema == NULL;
+    if (o->is_array) {
+        hf_json_array_begin(&o->j);
+        return;
+    }
     hf_json_object_begin(&o->j);
     hf_json_kstr(&o->j, "schema", schema);
 }
 
+void hf_out_json_list_begin(struct hf_out_json *o, const char *key)
+{
+    if (o->is_array)
+        return;
+    hf_json_key(&o->j, key);
+    hf_json_array_begin(&o->j);
+}
+
+void hf_out_json_list_end(struct hf_out_json *o)
+{
+    if (!o->is_array)
+        hf_json_array_end(&o->j);
+}
+
 enum hf_code hf_out_json_end(struct hf_out_json *o, struct hf_err *err)
 {
-    hf_json_object_end(&o->j);
+    if (o->is_array)
+        hf_json_array_end(&o->j);
+    else
+        hf_json_object_end(&o->j);
     enum hf_code rc = hf_json_end(&o->j, err);
     if (rc == HF_OK)
         rc = hf_out_write((const char *)o->buf.data, o->buf.len, err);

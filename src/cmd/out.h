@@ -21,12 +21,17 @@ enum { HF_OUT_MAX = 64 << 20 }; /* bytes of one command's output held in memory 
 HF_MUST enum hf_code hf_out_write(const char *data, size_t len, struct hf_err *err);
 HF_MUST enum hf_code hf_out_print(struct hf_err *err, const char *fmt, ...) HF_PRINTF(2, 3);
 
-/* A JSON object that begins with "schema": schema. begin, add keys to j, end writes it out. */
+/* A JSON object that begins with "schema": schema. begin, add keys to j, end writes it out.
+ * Without a schema an array, as Litestream's lists are: add items. */
 struct hf_out_json {
     struct hf_buf buf;
     struct hf_json j;
+    bool is_array;
 };
 void hf_out_json_begin(struct hf_out_json *o, const char *schema);
+/* The items of the array that the document is about: under key, or the document itself. */
+void hf_out_json_list_begin(struct hf_out_json *o, const char *key);
+void hf_out_json_list_end(struct hf_out_json *o);
 HF_MUST enum hf_code hf_out_json_end(struct hf_out_json *o, struct hf_err *err);
 
 /* Columns two blanks apart, as wide as they must be; the first row is the header. */

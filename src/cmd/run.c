@@ -51,6 +51,25 @@ static int run_command(const struct hf_command *cmd, const char *name, int argc,
     return code;
 }
 
+/* What Litestream 0.3 had, and where it is now. */
+static const struct {
+    const char *old;
+    const char *now;
+} moved[] = {
+    {"snapshots", "`holdfast ltx -level 9` lists the snapshots of a replica"},
+    {"generations",
+     "there are none any more; `holdfast ltx -level all` lists what a replica holds"},
+};
+
+static const char *moved_to(const char *word)
+{
+    for (size_t i = 0; i < HF_ARRAY_LEN(moved); i++) {
+        if (strcmp(moved[i].old, word) == 0)
+            return moved[i].now;
+    }
+    return NULL;
+}
+
 static int unknown_command(const struct hf_command *const *list, const char *parent,
                            const char *word)
 {
@@ -60,7 +79,10 @@ static int unknown_command(const struct hf_command *const *list, const char *par
         hf_suggest_offer(&s, (*c)->name);
     fprintf(stderr, "holdfast: there is no command %s%s%.60s\n", parent,
             parent[0] == '\0' ? "" : " ", word);
-    if (s.best != NULL)
+    const char *now = parent[0] == '\0' ? moved_to(word) : NULL;
+    if (now != NULL)
+        fprintf(stderr, "  %s\n", now);
+    else if (s.best != NULL)
         fprintf(stderr, "  did you mean %s?\n", s.best);
     else
         fprintf(stderr, "  holdfast help%s%s lists them\n", parent[0] == '\0' ? "" : " ", parent);

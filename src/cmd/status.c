@@ -25,6 +25,7 @@
 struct options {
     struct hf_config_flags config;
     const char *socket;
+    bool theirs; /* -json, Litestream's form */
     bool json;
     bool watch;
 };
@@ -35,6 +36,11 @@ static const struct hf_flag flags[] = {
     HF_CONFIG_FLAGS(struct options, config),
     {.name = "json",
      .kind = HF_FLAG_BOOL,
+     .offset = offsetof(struct options, theirs),
+     .doc = "As JSON the way Litestream prints it: an array."},
+    {.name = "json",
+     .kind = HF_FLAG_BOOL,
+     .marks = HF_FLAG_OURS,
      .offset = offsetof(struct options, json),
      .doc = "As JSON, schema holdfast.status/1."},
     {.name = "socket",
@@ -277,6 +283,22 @@ static void put_json_replicas(struct hf_json *j, const struct row *r)
     hf_json_array_end(j);
 }
 
+/* Litestream's four keys, texts for people. */
+static void put_their_row(struct hf_json *j, const struct row *r)
+{
+    char size[HF_SIZE_TEXT];
+    hf_size_format(r->wal_bytes, size);
+    hf_json_object_begin(j);
+    hf_json_kstr(j, "database", r->path);
+    hf_json_kstr(j, "status", r->word);
+    if (r->txid > 0)
+        hf_json_ktxid(j, "local_txid", r->txid);
+    else
+        hf_json_kstr(j, "local_txid", "-");
+    hf_json_kstr(j, "wal_size", r->has_wal ? size : "-");
+    hf_json_object_end(j);
+}
+
 static void put_json_row(struct hf_json *j, const struct row *r, const struct hf_live_rows *live)
 {
     hf_json_object_begin(j);
@@ -307,15 +329,20 @@ static enum hf_code print_json(const struct view *v, struct hf_err *err)
 {
     const struct hf_cmd_local *l = &v->local;
     struct hf_out_json o;
-    hf_out_json_begin(&o, "holdfast.status/1");
-    hf_json_key(&o.j, "databases");
-    hf_json_array_begin(&o.j);
+    bool has_schema = v->options->json;
+    hf_out_json_begin(&o, has_schema ? "holdfast.status/1" : NULL);
+    hf_out_json_list_begin(&o, "databases");
     for (size_t i = 0; i < l->n; i++) {
         struct row r;
         look(l->dbs[i], &r);
-        put_json_row(&o.j, &r, &v->live);
+        if (has_schema)
+            put_json_row(&o.j, &r, &v->live);
+        else
+            put_their_row(&o.j, &r);
     }
-    hf_json_array_end(&o.j);
+    hf_out_json_list_end(&o);
+    if (!has_schema)
+        return hf_out_json_end(&o, err);
     hf_json_key(&o.j, "sqlite");
     hf_json_object_begin(&o.j);
     hf_json_kstr(&o.j, "version", hf_sqlite_version());
@@ -358,7 +385,7 @@ static enum hf_code show_once(const struct hf_run *run, struct hf_err *err)
     HF_TRY(hf_cmd_local_open(&v.options->config, path, &v.local, err));
     enum hf_code rc = load_live(&v, err);
     if (rc == HF_OK)
-        rc = v.options->json ? print_json(&v, err) : print_table(&v, err);
+        rc = v.options->json || v.options->theirs ? print_json(&v, err) : print_table(&v, err);
     if (v.live.arena != NULL)
         hf_live_rows_deinit(&v.live);
     hf_cmd_local_close(&v.local);
@@ -378,7 +405,7 @@ static enum hf_code run_status(struct hf_run *run, struct hf_err *err)
     const struct options *o = run->options;
     if (!o->watch)
         return show_once(run, err);
-    bool is_screen = hf_out_is_terminal(STDOUT_FILENO) && !o->json;
+    bool is_screen = hf_out_is_terminal(STDOUT_FILENO) && !o->json && !o->theirs;
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     while (!is_stop_asked) {

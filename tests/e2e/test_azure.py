@@ -71,7 +71,7 @@ def test_ours_restored_by_both(container, holdfast, litestream, make_db, tmp_pat
     out = str(tmp_path / "url.db")
     holdfast("restore", "-o", out, azure.url(container, "fleet/app")).ok()
     replicas.assert_same_pages(db, out, tmp_path)
-    listed = holdfast("ltx", "-json", azure.url(container, "fleet/app")).ok()
+    listed = holdfast("ltx", "--json", azure.url(container, "fleet/app")).ok()
     assert "0000000000000001" in listed.out
     assert azure.KEY not in p.text() + listed.out + listed.err
     assert "abs" in holdfast("databases", "-config", c).ok().out

@@ -309,12 +309,12 @@ def test_status_with_live_data(served, holdfast):
     for column in ("lag", "last upload", "next snapshot", "errors", "last error"):
         assert column in head
     assert "0.00s" in line and "replicating" in line
-    got = holdfast("status", "-config", served.conf, "-json").ok().json()["databases"][0]
+    got = holdfast("status", "-config", served.conf, "--json").ok().json()["databases"][0]
     live = got["live"][0]
     assert live["txid"] == got["local_txid"] and live["lag_ms"] == 0 and live["uploads"] >= 1
     assert live["replica"] == "file://" + served.rep
     # A database without the configuration, by the socket it is told.
-    holdfast("status", served.db, "-socket", served.sock, "-json").ok().json()["databases"][0]["live"]
+    holdfast("status", served.db, "-socket", served.sock, "--json").ok().json()["databases"][0]["live"]
     p = holdfast.start("status", "-config", served.conf, "--watch")
     procs.wait_until(lambda: p.text().count("database ") >= 2, why=p.text)
     assert p.stop() == 0

@@ -124,7 +124,7 @@ def test_a_dead_one_delays_nobody_and_catches_up_without_an_image(pair):
         lags.append(time.monotonic() - t0)
     assert sorted(lags)[5] < 2, lags
     assert memory(pair.p) < rss + (64 << 20)
-    rows = pair.holdfast("status", "-config", pair.config, "-json").ok().json()["databases"]
+    rows = pair.holdfast("status", "-config", pair.config, "--json").ok().json()["databases"]
     assert [x["status"] for x in rows[0]["replicas"]] == ["ok", "behind"], rows
     procs.wait_until(lambda: "upload failed" in pair.p.text(), why=pair.p.text)
     unblock(pair.b)
@@ -368,7 +368,7 @@ def test_restore_takes_the_next_one(pair, tmp_path):
     assert dbtool.digest(pair.db) == want
     r = pair.holdfast("ltx", "-config", pair.config, "-replica", "b", pair.db).ok()
     assert r.out.count("\n") >= 3
-    rows = pair.holdfast("databases", "-config", pair.config, "-json").ok().json()["databases"]
+    rows = pair.holdfast("databases", "-config", pair.config, "--json").ok().json()["databases"]
     assert [x["name"] for x in rows[0]["replicas"]] == ["a", "b"]
 
 

@@ -111,7 +111,7 @@ def test_password_stays_secret(sshd, holdfast, make_db, tmp_path):
     procs.wait_until(lambda: "the server takes publickey" in p.text(), why=p.text)
     p.stop()
     assert "opensesame" not in p.text()
-    assert "opensesame" not in holdfast("databases", "-config", c, "-json").ok().out
+    assert "opensesame" not in holdfast("databases", "-config", c, "--json").ok().out
 
 
 def test_server_dies_and_comes_back(sshd, holdfast, make_db, writer, tmp_path):

@@ -35,7 +35,7 @@ def test_every_kind(holdfast, make_db, tmp_path):
     with open(os.path.join(state_of(bad), "position"), "r+b") as f:
         f.seek(12)
         f.write(b"\xff")
-    r = holdfast("status", "-config", conf, "-json")
+    r = holdfast("status", "-config", conf, "--json")
     got = rows(r)
     assert r.json()["schema"] == "holdfast.status/1"
     assert {k: v["status"] for k, v in got.items()} == {
@@ -60,17 +60,36 @@ def test_columns_are_litestreams(holdfast, litestream, make_db, tmp_path):
     assert ours == theirs
 
 
+def test_one_dash_json_is_litestreams(holdfast, litestream, make_db, tmp_path):
+    """-json is what scripts around Litestream read; --json is an object with a schema."""
+    db = make_db()
+    conf = config(tmp_path, db)
+    once(holdfast, db)
+    for words in (("ltx", "-config", conf, db), ("databases", "-config", conf), ("status", "-config", conf)):
+        ours, theirs = (p(words[0], "-json", *words[1:]).ok().json() for p in (holdfast, litestream))
+        assert len(ours) == len(theirs) == 1 and set(theirs[0]) <= set(ours[0]), words
+        if words[0] == "ltx":
+            assert all(ours[0][k] == theirs[0][k] for k in ("level", "min_txid", "max_txid", "size"))
+        assert holdfast(words[0], "--json", *words[1:]).ok().json()["schema"] == "holdfast.%s/1" % words[0]
+
+
+@pytest.mark.parametrize("old", ["snapshots", "generations"])
+def test_commands_of_03_name_their_heir(holdfast, old, tmp_path):
+    r = holdfast(old, "file://%s" % tmp_path)
+    assert r.code == 2 and "holdfast ltx -level" in r.err
+
+
 def test_txid_follows_commits_and_needs_no_configuration(holdfast, make_db, tmp_path):
     db = make_db()
     p = holdfast.start("replicate", "--sync-interval", "20ms", db, "file://%s-replica" % db)
 
     def txid():
-        return int(rows(holdfast("status", db, "-json"))["app.db"]["local_txid"] or "0", 16)
+        return int(rows(holdfast("status", db, "--json"))["app.db"]["local_txid"] or "0", 16)
 
     first = procs.wait_until(txid, why=p.text)
     dbtool.commit(db)
     procs.wait_until(lambda: txid() > first, why=p.text)
-    assert rows(holdfast("status", db, "-json"))["app.db"]["wal_bytes"] > 0
+    assert rows(holdfast("status", db, "--json"))["app.db"]["wal_bytes"] > 0
     assert p.stop() == 0
 
 
@@ -79,14 +98,14 @@ def test_standby(holdfast, make_db, tmp_path):
     once(holdfast, db)
     p = holdfast.start("restore", "-f", "-o", copy, "file://%s-replica" % db)
     procs.wait_until(lambda: os.path.exists(copy), why=p.text)
-    procs.wait_until(lambda: rows(holdfast("status", copy, "-json"))["copy.db"]["status"] == "standby",
+    procs.wait_until(lambda: rows(holdfast("status", copy, "--json"))["copy.db"]["status"] == "standby",
                      why=p.text)
     holdfast("reset", copy).failed(2, "copy that `restore -f` keeps", "-force")
     assert p.stop() == 0
 
 
 def test_unknown_database(holdfast, tmp_path):
-    assert rows(holdfast("status", tmp_path / "nope.db", "-json"))["nope.db"]["status"] == "no database"
+    assert rows(holdfast("status", tmp_path / "nope.db", "--json"))["nope.db"]["status"] == "no database"
     holdfast("reset", tmp_path / "nope.db").failed(3, "database does not exist", "nope.db")
     holdfast("reset").failed(2, "database path required")
     holdfast("status", "-config", tmp_path / "nope.yml").failed(3, "nope.yml")
@@ -108,7 +127,7 @@ def test_reset(holdfast, make_db, tmp_path, flags):
         return
     assert left == ["somebody-elses"]
     assert dbtool.digest(db) == before
-    assert rows(holdfast("status", db, "-json"))["app.db"]["status"] == "not initialized"
+    assert rows(holdfast("status", db, "--json"))["app.db"]["status"] == "not initialized"
     # What was committed meanwhile arrives with the next start, and the replica goes on.
     n = len(os.listdir(db + "-replica/ltx/0"))
     top = dbtool.commit(db, 3)
