@@ -285,8 +285,11 @@ static enum hf_code verify_all(struct call *c, struct hf_err *err)
     }
     if (!is_known)
         return hf_err_set(err, HF_E_NOT_FOUND, "no replica is named '%s'", c->o->replica);
-    if (c->n_rows == 0)
-        return hf_err_set(err, HF_E_INVALID, "there is nothing to verify");
+    if (c->n_rows == 0) {
+        hf_err_set(err, HF_E_INVALID, "there is nothing to verify");
+        hf_err_hint(err, "a database outside the configuration needs its replica's URL, too");
+        return HF_E_INVALID;
+    }
     return HF_OK;
 }
 
