@@ -27,6 +27,7 @@ enum {
     HF_LIMIT_STORE_REQUESTS_S = 2000, /* of all HTTP stores; accounts allow ten times as many */
     HF_LIMIT_STORE_BYTES = 24 << 20,  /* bodies they send at once: the RSS target is 64 MB */
     HF_LIMIT_STORE_BLOCK = 4 << 20,   /* a larger object is sent in blocks of this size */
+    HF_LIMIT_STORE_AHEAD = 12 << 20,  /* of one object, in blocks that are under way at once */
     HF_LIMIT_STORE_DELETES = 16,      /* deletes of one call that run at once */
     HF_LIMIT_XML = 16 << 20,          /* 5,000 listed objects with metadata are about 5 MiB */
     HF_LIMIT_HTTP_URL = 16 << 10,  /* a path of 2 KiB escaped three times over, and a signature */
@@ -67,6 +68,8 @@ enum {
                                             uploads must not wait for the merge */
     HF_LIMIT_STORE_LIGHT = 64 << 10,     /* bytes of an object that wait in memory for a merge of
                                             hundreds: 32 MiB at the very most, commonly below 1 */
+    HF_LIMIT_FETCH_WHOLE = 1 << 20, /* an object up to this is fetched by one request, ahead */
+    HF_LIMIT_FETCH_KEPT = 8 << 20,  /* ... and waits in memory; the rest in a file: the RSS target */
     HF_LIMIT_S3_PART_MIN = 5 << 20,      /* S3's own, but for the last part */
     HF_LIMIT_S3_PART_MAX = 64 << 20, /* one part of a writer is in memory; 10,000 make 640 GiB */
 };

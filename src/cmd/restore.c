@@ -103,8 +103,8 @@ static const struct hf_flag flags[] = {
      .def = "8",
      .min = 1,
      .max = 64,
-     .doc = "With -all: databases restored at a time. Otherwise 1: decode and write on one "
-            "thread."},
+     .doc = "Requests to a server at once, 8 at most; 1 also decodes and writes on one thread. "
+            "With -all: databases restored at a time, each with two requests at once."},
     {.name = "json",
      .kind = HF_FLAG_BOOL,
      AT(json),

@@ -5,11 +5,13 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "replica/fetch.h"
 
 enum {
     MERGE_MAX = 512,  /* inputs of one merge: about 16 KiB each, and ten steps of a heap */
     FRUGAL_FROM = 64, /* beyond so many inputs, descriptors are not kept between reads */
     RUN_BUFFER = 256 << 10,
+    REQUESTS = 4, /* at once, unless told: compaction is in no hurry */
 };
 
 /* A merged run in a file without a name. */
@@ -22,6 +24,7 @@ struct run {
 };
 
 struct hf_inputs {
+    struct hf_fetch *fetch; /* of files on a server */
     struct hf_replica_input **files;
     size_t n_files;
     struct run *runs;
@@ -104,18 +107,24 @@ static enum hf_code run_fill(struct run *run, const struct hf_source *sources, s
 
 /* ---- opening ---- */
 
-static enum hf_code open_files(struct hf_replica *r, const struct hf_ltx_info *infos, size_t n,
-                               struct hf_inputs *in, struct hf_err *err)
+static enum hf_code open_files(struct hf_replica *r, const struct hf_ltx_list *files,
+                               const struct hf_inputs_how *how, struct hf_inputs *in,
+                               struct hf_err *err)
 {
+    size_t n = files->len;
+    if (!hf_store_is_local(hf_replica_store(r)))
+        in->fetch = hf_fetch_new(hf_replica_store(r), how->requests, how->spill_dir);
     for (size_t i = 0; i < n; i++) {
         struct hf_replica_input *f = NULL;
-        HF_TRY(hf_replica_input_new(r, &infos[i], &f, err));
+        const struct hf_ltx_info *info = &files->items[i];
+        HF_TRY(in->fetch != NULL ? hf_replica_input_fetch(r, info, in->fetch, &f, err)
+                                 : hf_replica_input_new(r, info, &f, err));
+        in->files[in->n_files++] = f;
         if (n > FRUGAL_FROM)
             hf_replica_input_set_frugal(f);
-        in->files[in->n_files++] = f;
         in->sources[in->n_sources++] = hf_replica_input_source(f);
     }
-    return HF_OK;
+    return in->fetch != NULL ? hf_fetch_start(in->fetch, err) : HF_OK;
 }
 
 static void inputs_init(struct hf_inputs *in, size_t files, size_t runs)
@@ -125,25 +134,32 @@ static void inputs_init(struct hf_inputs *in, size_t files, size_t runs)
     in->sources = hf_calloc(files + runs, sizeof(*in->sources));
 }
 
+static void group_deinit(struct hf_inputs *group)
+{
+    for (size_t i = 0; i < group->n_files; i++)
+        hf_replica_input_free(group->files[i]);
+    hf_fetch_free(group->fetch);
+    hf_free(group->files);
+    hf_free(group->runs);
+    hf_free(group->sources);
+}
+
 static enum hf_code add_run(struct hf_replica *r, const struct hf_ltx_list *part,
-                            const char *spill_dir, struct hf_inputs *in, struct hf_err *err)
+                            const struct hf_inputs_how *how, struct hf_inputs *in,
+                            struct hf_err *err)
 {
     struct run *run = &in->runs[in->n_runs];
-    HF_TRY(hf_file_open_temp(spill_dir, &run->file, err));
+    HF_TRY(hf_file_open_temp(how->spill_dir, &run->file, err));
     in->n_runs++;
     run->buf = hf_malloc(RUN_BUFFER);
     struct hf_inputs group = {0};
     inputs_init(&group, part->len, 0);
-    enum hf_code rc = open_files(r, part->items, part->len, &group, err);
+    enum hf_code rc = open_files(r, part, how, &group, err);
     if (rc == HF_OK)
-        rc = run_fill(run, group.sources, group.n_sources, spill_dir, err);
-    for (size_t i = 0; i < group.n_files; i++) {
+        rc = run_fill(run, group.sources, group.n_sources, how->spill_dir, err);
+    for (size_t i = 0; i < group.n_files; i++)
         in->run_input_bytes += hf_replica_input_bytes(group.files[i]);
-        hf_replica_input_free(group.files[i]);
-    }
-    hf_free(group.files);
-    hf_free(group.runs);
-    hf_free(group.sources);
+    group_deinit(&group);
     hf_free(run->buf);
     run->buf = NULL;
     if (rc != HF_OK)
@@ -153,19 +169,29 @@ static enum hf_code add_run(struct hf_replica *r, const struct hf_ltx_list *part
 }
 
 static enum hf_code open_in_runs(struct hf_replica *r, const struct hf_ltx_list *files,
-                                 const char *spill_dir, struct hf_inputs *in, struct hf_err *err)
+                                 const struct hf_inputs_how *how, struct hf_inputs *in,
+                                 struct hf_err *err)
 {
-    HF_TRY(open_files(r, files->items, 1, in, err)); /* the base is read once, straight */
+    struct hf_ltx_list base = {files->items, 1, 1};
+    HF_TRY(open_files(r, &base, how, in, err)); /* it is read once, straight */
     for (size_t i = 1; i < files->len; i += MERGE_MAX) {
         size_t n = files->len - i < MERGE_MAX ? files->len - i : MERGE_MAX;
         struct hf_ltx_list part = {files->items + i, n, n};
-        HF_TRY(add_run(r, &part, spill_dir, in, err));
+        HF_TRY(add_run(r, &part, how, in, err));
     }
     return HF_OK;
 }
 
 enum hf_code hf_inputs_open(struct hf_replica *r, const struct hf_ltx_list *files,
                             const char *spill_dir, struct hf_inputs **out, struct hf_err *err)
+{
+    struct hf_inputs_how how = {spill_dir, REQUESTS};
+    return hf_inputs_open_how(r, files, &how, out, err);
+}
+
+enum hf_code hf_inputs_open_how(struct hf_replica *r, const struct hf_ltx_list *files,
+                                const struct hf_inputs_how *how, struct hf_inputs **out,
+                                struct hf_err *err)
 {
     hf_assert(files->len >= 1);
     bool is_many = files->len > MERGE_MAX;
@@ -176,8 +202,8 @@ enum hf_code hf_inputs_open(struct hf_replica *r, const struct hf_ltx_list *file
     inputs_init(in, is_many ? 1 : files->len, is_many ? files->len / MERGE_MAX + 1 : 0);
     for (size_t i = 0; i < files->len; i++)
         in->total += files->items[i].size;
-    enum hf_code rc = is_many ? open_in_runs(r, files, spill_dir, in, err)
-                              : open_files(r, files->items, files->len, in, err);
+    enum hf_code rc =
+        is_many ? open_in_runs(r, files, how, in, err) : open_files(r, files, how, in, err);
     if (rc != HF_OK) {
         hf_inputs_free(in);
         return rc;
@@ -212,6 +238,7 @@ void hf_inputs_free(struct hf_inputs *in)
         return;
     for (size_t i = 0; i < in->n_files; i++)
         hf_replica_input_free(in->files[i]);
+    hf_fetch_free(in->fetch);
     for (size_t i = 0; i < in->n_runs; i++) {
         hf_file_close(&in->runs[i].file);
         hf_free(in->runs[i].buf);

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "replica/fetch.h"
 #include "replica/input.h"
 
 #define REPLICA_MAGIC 0x72706c63u
@@ -138,8 +139,36 @@ enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
     return HF_OK; /* names are fixed-width hex: name order is min, then max */
 }
 
+/* "LEVEL/NAME" */
+static enum hf_code add_deep_object(void *arg, const struct hf_store_object *o, struct hf_err *err)
+{
+    struct listing *l = arg;
+    if (o->name[0] < '0' || o->name[0] > '9' || o->name[1] != '/')
+        return HF_OK;
+    struct hf_store_object in_level = *o;
+    in_level.name += 2;
+    l->level = o->name[0] - '0';
+    return add_object(l, &in_level, err);
+}
+
+/* All levels by one request, and one more for each page. */
+static enum hf_code list_deep(struct hf_replica *r, struct hf_ltx_list *out, struct hf_err *err)
+{
+    HF_AUTO_FREE char *prefix = hf_asprintf("%s%sltx", r->path, r->path[0] ? "/" : "");
+    struct listing l = {out, 0, 0};
+    size_t before = out->len;
+    enum hf_code rc = hf_store_list_deep(r->store, prefix, add_deep_object, &l, err);
+    if (rc == HF_OK)
+        return HF_OK;
+    out->len = before;
+    return hf_err_wrap(err, "list %s", r->name);
+}
+
 enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out, struct hf_err *err)
 {
+    hf_assert_magic(r, REPLICA_MAGIC);
+    if (hf_store_has_deep_lists(r->store))
+        return list_deep(r, out, err);
     size_t before = out->len;
     /* Upwards: a file that moves up between two listings is seen twice, not missed. */
     for (int level = 0; level < HF_LIMIT_LEVELS; level++) {
@@ -211,6 +240,7 @@ struct hf_replica_input {
     char *object;
     char *name;                     /* for messages: with the store's URL */
     struct hf_store_reader *reader; /* NULL between reads, or at the end */
+    struct hf_fetched *fetched;     /* instead of a reader; borrowed */
     uint64_t offset;
     bool is_frugal;
     bool is_at_end;
@@ -232,6 +262,23 @@ enum hf_code hf_replica_input_new(struct hf_replica *r, const struct hf_ltx_info
     return HF_OK;
 }
 
+enum hf_code hf_replica_input_fetch(struct hf_replica *r, const struct hf_ltx_info *info,
+                                    struct hf_fetch *f, struct hf_replica_input **out,
+                                    struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    HF_AUTO_FREE char *object = hf_replica_object(r, info);
+    struct hf_fetched *fetched = hf_fetch_add(f, object, info->size);
+    if (fetched == NULL)
+        return hf_replica_input_new(r, info, out, err);
+    struct hf_replica_input *in = hf_calloc(1, sizeof(*in));
+    in->store = r->store;
+    in->name = hf_asprintf("%s/%s", hf_store_url(r->store), object);
+    in->fetched = fetched;
+    *out = in;
+    return HF_OK;
+}
+
 static void drop_reader(struct hf_replica_input *in)
 {
     hf_store_reader_free(in->reader);
@@ -244,9 +291,10 @@ static enum hf_code input_read(void *arg, void *buf, size_t cap, size_t *got, st
     *got = 0;
     if (in->is_at_end)
         return HF_OK;
-    if (in->reader == NULL)
+    if (in->reader == NULL && in->fetched == NULL)
         HF_TRY(hf_store_reader_new(in->store, in->object, in->offset, &in->reader, err));
-    HF_TRY(hf_store_reader_read(in->reader, buf, cap, got, err));
+    HF_TRY(in->fetched != NULL ? hf_fetched_read(in->fetched, buf, cap, got, err)
+                               : hf_store_reader_read(in->reader, buf, cap, got, err));
     in->offset += *got;
     in->is_at_end = *got < cap;
     if (in->is_at_end || in->is_frugal)
@@ -262,7 +310,7 @@ struct hf_source hf_replica_input_source(struct hf_replica_input *in)
 void hf_replica_input_set_frugal(struct hf_replica_input *in)
 {
     hf_assert(in->offset == 0);
-    if (hf_store_reader_is_light(in->reader))
+    if (in->fetched != NULL || hf_store_reader_is_light(in->reader))
         return; /* to open it again would be a request more, and save nothing */
     in->is_frugal = true;
     drop_reader(in);
@@ -317,22 +365,28 @@ static enum hf_code form_of(struct hf_replica *r, const struct hf_ltx_info *info
     return rc;
 }
 
-enum hf_code hf_replica_form(struct hf_replica *r, enum hf_ltx_form *form, struct hf_err *err)
+/* The newest L0 says what the last writer wrote; without L0 it is the newest of all. */
+static enum hf_code newest_file(struct hf_replica *r, struct hf_ltx_info *newest,
+                                struct hf_err *err)
 {
     struct hf_ltx_list l = {NULL, 0, 0};
-    struct hf_ltx_info newest = {.max_txid = 0};
-    enum hf_code rc = HF_OK;
-    for (int level = 0; level < HF_LIMIT_LEVELS && rc == HF_OK; level++) {
-        if (level == 1 && newest.max_txid > 0)
-            break; /* the newest L0 says what the last writer wrote */
-        l.len = 0;
-        rc = hf_replica_list(r, level, 0, &l, err);
-        for (size_t i = 0; i < l.len; i++) {
-            if (l.items[i].max_txid > newest.max_txid)
-                newest = l.items[i];
-        }
+    enum hf_code rc = hf_store_has_deep_lists(r->store) ? hf_replica_list_all(r, &l, err)
+                                                        : hf_replica_list(r, 0, 0, &l, err);
+    if (rc == HF_OK && l.len == 0 && !hf_store_has_deep_lists(r->store))
+        rc = hf_replica_list_all(r, &l, err);
+    bool has_l0 = l.len > 0 && l.items[0].level == 0; /* lists go upwards */
+    for (size_t i = 0; i < l.len; i++) {
+        if (l.items[i].max_txid > newest->max_txid && (l.items[i].level == 0 || !has_l0))
+            *newest = l.items[i];
     }
     hf_ltx_list_deinit(&l);
+    return rc;
+}
+
+enum hf_code hf_replica_form(struct hf_replica *r, enum hf_ltx_form *form, struct hf_err *err)
+{
+    struct hf_ltx_info newest = {.max_txid = 0};
+    enum hf_code rc = newest_file(r, &newest, err);
     if (rc != HF_OK)
         return rc;
     *form = HF_LTX_FORM_BLOCK;

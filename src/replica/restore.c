@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "os/file.h"
+#include "replica/fetch.h"
 #include "replica/image.h"
 #include "replica/input.h"
 #include "replica/times.h"
@@ -15,6 +16,7 @@ enum {
     FILE_PERM = 0600,
     DIR_PERM = 0755,
     PROGRESS_BYTES = 1 << 20,
+    REQUESTS = 2, /* at once, unless told: one restore of many */
 };
 
 /* ---- plan ---- */
@@ -191,13 +193,20 @@ static enum hf_code write_image(struct restore *t, struct hf_ltx_merge *m,
     return report(t, size, size, err);
 }
 
+static unsigned requests_of(const struct hf_restore_options *o)
+{
+    int n = o->parallelism;
+    return n < 1 ? REQUESTS : n < HF_FETCH_REQUESTS ? (unsigned)n : HF_FETCH_REQUESTS;
+}
+
 static enum hf_code write_ltx(struct restore *t, struct hf_err *err)
 {
     struct hf_inputs *in = NULL;
     struct hf_ltx_merge *m = NULL;
     struct hf_ltx_header h;
     size_t n = 0;
-    HF_TRY(hf_inputs_open(t->replica, &t->plan->files, t->dir, &in, err));
+    struct hf_inputs_how how = {t->dir, requests_of(t->options)};
+    HF_TRY(hf_inputs_open_how(t->replica, &t->plan->files, &how, &in, err));
     const struct hf_source *sources = hf_inputs_sources(in, &n);
     enum hf_code rc = hf_ltx_merge_new(sources, n, &m, &h, err);
     if (rc == HF_OK)

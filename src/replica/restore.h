@@ -8,7 +8,8 @@
  *
  * Blocking; any thread, one call per output at a time. Memory: 8 MiB of output, the merge's 16 MiB
  * of read buffers and a page or two per input; descriptors: at most about 70. See plan.h for what a
- * target means and v3.h for replicas of Litestream 0.3.
+ * target means and v3.h for replicas of Litestream 0.3. From a server: 2 MiB per request at once and
+ * 8 MiB more (fetch.h).
  */
 #ifndef HF_REPLICA_RESTORE_H
 #define HF_REPLICA_RESTORE_H
@@ -30,7 +31,8 @@ struct hf_restore_options {
     struct hf_restore_target target;
     enum hf_integrity integrity;
     bool is_force;          /* replace what is there */
-    int parallelism;        /* 1: decode and write on one thread; otherwise two */
+    int parallelism;        /* requests to a server at once, up to HF_FETCH_REQUESTS; 0: two. 1:
+                               decode and write on one thread; otherwise on two */
     const char *generation; /* 0.3: restore from this generation only; NULL */
     bool has_index;         /* 0.3: and WAL up to this index only */
     uint32_t index;

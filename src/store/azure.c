@@ -13,8 +13,10 @@
  *   two writers of one name         If-None-Match: * ; 409 BlobAlreadyExists for the loser
  *
  * A page of a listing may be short or empty and still not be the last: only an empty NextMarker
- * is. Listings that start behind a name read the pages from the prefix's beginning and pass over
- * what lies before; a name appended to the prefix would find that one object only.
+ * is. Listings that start behind a name say so with startFrom (service version 2026-02-06, from the
+ * name on, itself included). Whoever refuses that version or parameter is not asked again: then, and
+ * where it is ignored, the pages are read from the prefix's beginning and what lies before is passed
+ * over. A name appended to the prefix would find that one object only.
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +32,7 @@
 #include "store/azure_int.h"
 
 enum { MARKER_MAX = 4096 };
+static const char start_from_version[] = "2026-02-06";
 
 /* --- requests --- */
 
@@ -57,7 +60,7 @@ enum hf_code azure_do(struct azure *s, struct hf_azure_request *r, struct hf_att
     for (;;) {
         struct hf_http_request req;
         HF_TRY(hf_azure_authorize(s->account, r, &req, err));
-        enum hf_code rc = hf_httpstore_do(hf_azure_http(s->account), &req, reply, err);
+        enum hf_code rc = hf_httpstore_do(hf_azure_http(s->account), &req, r->expects, reply, err);
         bool has_other = hf_azure_learn(s->account, &reply->head) && !a->has_reauthorized;
         a->has_reauthorized |= has_other;
         if (!has_other && !hf_attempts_again(a, hf_attempt_of(rc, reply)))
@@ -230,6 +233,7 @@ struct listing {
     const struct hf_store_list_query *q;
     const char *prefix; /* of blob names: the store's, the query's, '/' */
     size_t prefix_len;
+    const char *start_from; /* whole name; NULL: from the beginning */
 };
 
 static enum hf_code on_item(void *arg, const struct hf_storexml_item *item, struct hf_err *err)
@@ -250,16 +254,39 @@ static enum hf_code on_item(void *arg, const struct hf_storexml_item *item, stru
     return l->q->fn(l->q->arg, &o, err);
 }
 
-static enum hf_code list_query(const struct listing *l, const char *marker, struct hf_buf *query,
-                               struct hf_err *err)
+static enum hf_code list_query(const struct listing *l, const char *marker,
+                               struct hf_azure_request *r, struct hf_err *err)
 {
-    const char *const fixed[][2] = {{"restype", "container"}, {"comp", "list"},
-                                    {"prefix", l->prefix},    {"delimiter", "/"},
-                                    {"maxresults", "5000"},   {"include", "metadata"}};
+    const char *const fixed[][2] = {{"restype", "container"},
+                                    {"comp", "list"},
+                                    {"prefix", l->prefix},
+                                    {"maxresults", "5000"},
+                                    {"include", "metadata"}};
+    struct hf_buf *query = &r->query;
     hf_buf_reset(query);
     for (size_t i = 0; i < HF_ARRAY_LEN(fixed); i++)
         HF_TRY(hf_query_add(query, fixed[i][0], fixed[i][1], err));
-    return marker[0] ? hf_query_add(query, "marker", marker, err) : HF_OK;
+    if (!l->q->is_deep)
+        HF_TRY(hf_query_add(query, "delimiter", "/", err));
+    if (marker[0] != '\0')
+        HF_TRY(hf_query_add(query, "marker", marker, err));
+    r->version = l->start_from != NULL ? start_from_version : NULL;
+    return l->start_from != NULL ? hf_query_add(query, "startFrom", l->start_from, err) : HF_OK;
+}
+
+/* One page. A service that does not know startFrom says so with 400. */
+static enum hf_code list_page(struct azure *s, struct hf_azure_request *r, const char *marker,
+                              struct hf_http_reply *reply, struct listing *l, struct hf_err *err)
+{
+    struct hf_attempts a = {0};
+    HF_TRY(list_query(l, marker, r, err));
+    HF_TRY(azure_do(s, r, &a, reply, err));
+    if (reply->head.status != 400 || l->start_from == NULL)
+        return HF_OK;
+    hf_azure_set_start_from(s->account, false);
+    l->start_from = NULL;
+    HF_TRY(list_query(l, marker, r, err));
+    return azure_do(s, r, &a, reply, err);
 }
 
 static enum hf_code list_pages(struct azure *s, struct hf_azure_request *r,
@@ -270,10 +297,7 @@ static enum hf_code list_pages(struct azure *s, struct hf_azure_request *r,
     hf_buf_init(&marker, MARKER_MAX);
     enum hf_code rc;
     do {
-        struct hf_attempts a = {0};
-        rc = list_query(l, hf_buf_str(&marker), &r->query, err);
-        if (rc == HF_OK)
-            rc = azure_do(s, r, &a, reply, err);
+        rc = list_page(s, r, hf_buf_str(&marker), reply, l, err);
         if (rc == HF_OK && reply->head.status != 200)
             rc = azure_error(s, what, &reply->head, &reply->body, err);
         else if (rc == HF_OK)
@@ -291,7 +315,10 @@ static enum hf_code azure_list(struct hf_store *base, const struct hf_store_list
     struct hf_http_reply reply;
     HF_AUTO_FREE char *prefix =
         hf_asprintf("%s%s%s", s->prefix, q->prefix, q->prefix[0] ? "/" : "");
-    struct listing l = {q, prefix, strlen(prefix)};
+    HF_AUTO_FREE char *start = q->start_after != NULL && hf_azure_has_start_from(s->account)
+                                   ? hf_asprintf("%s%s", prefix, q->start_after)
+                                   : NULL;
+    struct listing l = {q, prefix, strlen(prefix), start};
     HF_TRY(azure_request_init(s, "GET", NULL, &r, err));
     hf_http_reply_init(&reply, HF_LIMIT_XML);
     enum hf_code rc = list_pages(s, &r, &reply, &l, err);
@@ -324,6 +351,8 @@ static const struct hf_store_ops azure_ops = {
     .reader_read = azure_reader_read,
     .reader_free = azure_reader_free,
     .reader_is_light = azure_reader_is_light,
+    .read_range = azure_read_range,
+    .has_deep_lists = true,
     .head = store_head,
     .list = azure_list,
     .remove = azure_remove,

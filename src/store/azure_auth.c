@@ -29,7 +29,8 @@ struct hf_azure_account {
     struct hf_azure_token *token;
     struct hf_httpstore *http;
     atomic_llong skew_ms; /* server's clock minus ours */
-    unsigned refs;        /* under the list's lock */
+    atomic_bool has_no_start_from;
+    unsigned refs; /* under the list's lock */
     struct hf_azure_account *next;
 };
 
@@ -247,7 +248,7 @@ enum hf_code hf_azure_authorize(struct hf_azure_account *a, struct hf_azure_requ
     size_t before = r->n_headers;
     hf_http_date_format(hf_clock_wall_ms() + atomic_load(&a->skew_ms), r->date);
     hf_nonce_make(r->id);
-    hf_azure_request_header(r, "x-ms-version", "2021-12-02");
+    hf_azure_request_header(r, "x-ms-version", r->version != NULL ? r->version : "2021-12-02");
     hf_azure_request_header(r, "x-ms-date", r->date);
     hf_azure_request_header(r, "x-ms-client-request-id", r->id);
     enum hf_code rc = HF_OK;
@@ -291,4 +292,14 @@ bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head)
     if (!is_refused)
         return false;
     return a->kind == KIND_TOKEN ? hf_azure_token_refused(a->token) : is_new;
+}
+
+bool hf_azure_has_start_from(const struct hf_azure_account *a)
+{
+    return !atomic_load(&a->has_no_start_from);
+}
+
+void hf_azure_set_start_from(struct hf_azure_account *a, bool has)
+{
+    atomic_store(&a->has_no_start_from, !has);
 }

@@ -30,8 +30,10 @@ struct hf_azure_request {
     struct hf_buf query; /* escaped; without the SAS */
     struct hf_http_header headers[HF_AZURE_HEADERS];
     size_t n_headers;
+    const char *version; /* of the service; NULL: the usual one */
     const void *body;
     size_t body_len;
+    size_t expects; /* bytes of the answer, if they are many */
     /* set by _authorize, anew for each try */
     struct hf_buf url;
     struct hf_buf authorization;
@@ -61,5 +63,9 @@ HF_MUST enum hf_code hf_azure_authorize(struct hf_azure_account *a, struct hf_az
 /* After each answer: learns the server's clock. After a refusal (401, 403) true if the next try
  * would be made with another clock or token, once a token. */
 bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head);
+
+/* Whether listings may begin at a name there: yes, until it is refused. */
+bool hf_azure_has_start_from(const struct hf_azure_account *a);
+void hf_azure_set_start_from(struct hf_azure_account *a, bool has);
 
 #endif

@@ -56,6 +56,9 @@ HF_MUST enum hf_code azure_reader_new(struct hf_store *s, const char *name, uint
 HF_MUST enum hf_code azure_reader_read(struct hf_store_reader *r, void *buf, size_t len,
                                        size_t *got, struct hf_err *err);
 void azure_reader_free(struct hf_store_reader *r);
+HF_MUST enum hf_code azure_read_range(struct hf_store *s, const char *name,
+                                      struct hf_store_range range, struct hf_buf *out,
+                                      struct hf_err *err);
 bool azure_reader_is_light(const struct hf_store_reader *r);
 HF_MUST enum hf_code azure_get(struct hf_store *s, const char *name, struct hf_buf *out,
                                char etag[HF_STORE_ETAG], struct hf_err *err);

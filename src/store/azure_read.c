@@ -167,6 +167,31 @@ bool azure_reader_is_light(const struct hf_store_reader *base)
     return r->left <= HF_LIMIT_STORE_LIGHT;
 }
 
+enum hf_code azure_read_range(struct hf_store *base, const char *name, struct hf_store_range range,
+                              struct hf_buf *out, struct hf_err *err)
+{
+    struct azure *s = (struct azure *)base;
+    struct hf_azure_request r;
+    struct hf_http_reply reply;
+    struct hf_attempts a = {0};
+    char text[64];
+    HF_TRY(azure_request_init(s, "GET", name, &r, err));
+    hf_range_format(range.offset, range.len, text);
+    hf_azure_request_header(&r, "Range", text);
+    r.expects = range.len;
+    HF_AUTO_FREE char *what = hf_asprintf("get %s", name);
+    hf_reply_lend(&reply, out, range.len, AZURE_ERROR_MAX);
+    enum hf_code rc = azure_do(s, &r, &a, &reply, err);
+    bool is_behind = rc == HF_OK && reply.head.status == 416; /* begins behind the end */
+    if (rc == HF_OK && !is_behind && reply.head.status != 206)
+        rc = azure_error(s, what, &reply.head, &reply.body, err);
+    else if (rc != HF_OK)
+        hf_err_wrap(err, "%s", what);
+    hf_reply_return(&reply, out, is_behind);
+    hf_azure_request_deinit(&r);
+    return rc;
+}
+
 enum hf_code azure_get(struct hf_store *base, const char *name, struct hf_buf *out,
                        char etag[HF_STORE_ETAG], struct hf_err *err)
 {

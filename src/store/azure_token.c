@@ -231,7 +231,7 @@ static enum hf_code ask(struct hf_azure_token *t, struct hf_http_reply *reply, s
         req.deadlines.connect_ms = t->source == FROM_MACHINE ? 2000 : 0;
         if (rc != HF_OK)
             break;
-        rc = hf_httpstore_do(t->http, &req, reply, err);
+        rc = hf_httpstore_do(t->http, &req, 0, reply, err);
         last = hf_attempt_of(rc, reply);
         if (rc == HF_OK && may_repeat(t, last.status))
             last.status = 503;

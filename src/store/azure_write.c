@@ -1,7 +1,7 @@
 /*
  * Putting blobs: one Put Blob for what fits HF_LIMIT_STORE_BLOCK, else blocks and a block list. A
  * create-only condition stands on the call that makes the blob visible, so blocks of a loser are
- * never seen; the service drops them after a week.
+ * never seen; the service drops them after a week. A few blocks are under way at once.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "codec/base64.h"
 #include "store/azure_int.h"
+#include "store/parts.h"
 
 enum { BLOCKS_MAX = 50000, LIST_MAX = 4 << 20 };
 
@@ -140,30 +141,8 @@ struct azure_writer {
     struct mark mark;
     char *name;
     struct hf_buf buf; /* of one block */
-    unsigned n_blocks;
+    struct hf_parts *blocks;
 };
-
-enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
-                              struct hf_store_writer **out, struct hf_err *err)
-{
-    (void)err;
-    struct azure_writer *w = hf_calloc(1, sizeof(*w));
-    struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
-    w->base.store = s;
-    w->name = hf_strdup(args->name);
-    mark_init(&w->mark, w->name, args->time_ms, c);
-    hf_buf_init(&w->buf, HF_LIMIT_STORE_BLOCK);
-    *out = &w->base;
-    return HF_OK;
-}
-
-void azure_writer_abort(struct hf_store_writer *base)
-{
-    struct azure_writer *w = (struct azure_writer *)base;
-    hf_buf_deinit(&w->buf);
-    hf_free(w->name);
-    hf_free(w);
-}
 
 /* Of equal length for all blocks of a blob, and nobody else's. */
 static enum hf_code block_id(const struct azure_writer *w, unsigned i, struct hf_buf *out,
@@ -175,8 +154,8 @@ static enum hf_code block_id(const struct azure_writer *w, unsigned i, struct hf
 }
 
 /* A block has no condition: again and again is harmless. */
-static enum hf_code put_block(struct azure_writer *w, struct hf_azure_request *r,
-                              struct hf_err *err)
+static enum hf_code block_call(struct azure_writer *w, struct hf_azure_request *r, unsigned number,
+                               struct hf_err *err)
 {
     struct azure *s = (struct azure *)w->base.store;
     struct hf_attempts a = {0};
@@ -184,7 +163,7 @@ static enum hf_code put_block(struct azure_writer *w, struct hf_azure_request *r
     struct hf_buf id;
     hf_buf_init(&id, 128);
     hf_http_reply_init(&reply, AZURE_ERROR_MAX);
-    enum hf_code rc = block_id(w, w->n_blocks, &id, err);
+    enum hf_code rc = block_id(w, number, &id, err);
     if (rc == HF_OK)
         rc = hf_query_add(&r->query, "comp", "block", err);
     if (rc == HF_OK)
@@ -198,22 +177,49 @@ static enum hf_code put_block(struct azure_writer *w, struct hf_azure_request *r
     return rc;
 }
 
-static enum hf_code flush(struct azure_writer *w, struct hf_err *err)
+/* On a thread of the blocks'. */
+static enum hf_code put_block(void *arg, struct hf_part *part, struct hf_err *err)
 {
+    struct azure_writer *w = arg;
     struct hf_azure_request r;
-    if (w->n_blocks == BLOCKS_MAX)
-        return hf_err_set(err, HF_E_LIMIT, "put %s: more than %d blocks", w->name, BLOCKS_MAX);
     HF_TRY(azure_request_init((struct azure *)w->base.store, "PUT", w->name, &r, err));
     hf_azure_request_header(&r, "Content-Type", "application/octet-stream");
-    r.body = w->buf.data;
-    r.body_len = w->buf.len;
-    enum hf_code rc = put_block(w, &r, err);
+    r.body = part->body->data;
+    r.body_len = part->body->len;
+    enum hf_code rc = block_call(w, &r, part->number, err);
     hf_azure_request_deinit(&r);
-    if (rc != HF_OK)
-        return hf_err_wrap(err, "put block %u of %s", w->n_blocks, w->name);
-    w->n_blocks++;
-    hf_buf_reset(&w->buf);
+    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "put block %u of %s", part->number, w->name);
+}
+
+enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
+                              struct hf_store_writer **out, struct hf_err *err)
+{
+    (void)err;
+    struct azure_writer *w = hf_calloc(1, sizeof(*w));
+    struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
+    w->base.store = s;
+    w->name = hf_strdup(args->name);
+    mark_init(&w->mark, w->name, args->time_ms, c);
+    hf_buf_init(&w->buf, HF_LIMIT_STORE_BLOCK);
+    w->blocks = hf_parts_new(HF_LIMIT_STORE_BLOCK, put_block, w);
+    *out = &w->base;
     return HF_OK;
+}
+
+void azure_writer_abort(struct hf_store_writer *base)
+{
+    struct azure_writer *w = (struct azure_writer *)base;
+    hf_parts_free(w->blocks);
+    hf_buf_deinit(&w->buf);
+    hf_free(w->name);
+    hf_free(w);
+}
+
+static enum hf_code flush(struct azure_writer *w, struct hf_err *err)
+{
+    if (hf_parts_count(w->blocks) == BLOCKS_MAX)
+        return hf_err_set(err, HF_E_LIMIT, "put %s: more than %d blocks", w->name, BLOCKS_MAX);
+    return hf_parts_send(w->blocks, &w->buf, err);
 }
 
 enum hf_code azure_writer_write(struct hf_store_writer *base, const void *data, size_t len,
@@ -236,7 +242,7 @@ enum hf_code azure_writer_write(struct hf_store_writer *base, const void *data, 
 static enum hf_code list_body(const struct azure_writer *w, struct hf_buf *out, struct hf_err *err)
 {
     HF_TRY(hf_buf_appendf(out, err, "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>"));
-    for (unsigned i = 0; i < w->n_blocks; i++) {
+    for (unsigned i = 0; i < hf_parts_count(w->blocks); i++) {
         HF_TRY(hf_buf_appendf(out, err, "<Latest>"));
         HF_TRY(block_id(w, i, out, err));
         HF_TRY(hf_buf_appendf(out, err, "</Latest>"));
@@ -270,12 +276,14 @@ enum hf_code azure_writer_commit(struct hf_store_writer *base, struct hf_err *er
 {
     struct azure_writer *w = (struct azure_writer *)base;
     enum hf_code rc = HF_OK;
-    if (w->n_blocks == 0) {
+    if (hf_parts_count(w->blocks) == 0) {
         rc = put_blob((struct azure *)base->store, &w->mark, (struct body){w->buf.data, w->buf.len},
                       NULL, err);
     } else {
         if (w->buf.len > 0)
             rc = flush(w, err);
+        if (rc == HF_OK)
+            rc = hf_parts_wait(w->blocks, err);
         if (rc == HF_OK)
             rc = put_list(w, err);
     }

@@ -17,6 +17,7 @@ struct hf_store_list_query {
     const char *prefix;      /* "" for the root */
     const char *start_after; /* NULL = all */
     bool is_prefixes;        /* sub-prefixes instead of objects */
+    bool is_deep;            /* what lies below sub-prefixes, too; only with has_deep_lists */
     hf_store_list_fn *fn;
     void *arg;
 };
@@ -25,6 +26,12 @@ struct hf_store_put_args {
     const char *name;
     int flags;
     int64_t time_ms;
+};
+
+/* Bytes of an object. */
+struct hf_store_range {
+    uint64_t offset;
+    size_t len;
 };
 
 struct hf_store_put_if_args {
@@ -38,6 +45,7 @@ struct hf_store_put_if_args {
 struct hf_store_ops {
     const char *type;
     enum hf_store_times times;
+    bool is_local;
     void (*close)(struct hf_store *s);
     char *(*watch_dir)(const struct hf_store *s, const char *name); /* may be NULL */
     enum hf_code (*writer_new)(struct hf_store *s, const struct hf_store_put_args *args,
@@ -52,6 +60,11 @@ struct hf_store_ops {
                                 struct hf_err *err);
     void (*reader_free)(struct hf_store_reader *r);
     bool (*reader_is_light)(const struct hf_store_reader *r); /* NULL: never */
+    /* NULL: reading from the middle on costs more than its bytes, or gains nothing. */
+    enum hf_code (*read_range)(struct hf_store *s, const char *name, struct hf_store_range range,
+                               struct hf_buf *out, struct hf_err *err);
+    /* A list of everything below a prefix is one request, whatever lies there. */
+    bool has_deep_lists;
     enum hf_code (*head)(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
                          struct hf_err *err);
     enum hf_code (*list)(struct hf_store *s, const struct hf_store_list_query *q,

@@ -361,6 +361,7 @@ static char *file_watch_dir(const struct hf_store *s, const char *name)
 
 static const struct hf_store_ops file_ops = {
     .type = "file",
+    .is_local = true,
     .close = file_close,
     .watch_dir = file_watch_dir,
     .writer_new = file_writer_new,

@@ -1,5 +1,6 @@
 #include "store/httpstore.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,10 +109,15 @@ struct hf_budget *hf_httpstore_budget(struct hf_httpstore *h)
     return &h->budget;
 }
 
-static void set_deadlines(struct hf_http_request *req, bool is_whole)
+static uint32_t time_of(uint64_t bytes)
+{
+    return (uint32_t)(bytes * 1000 / SLOWEST_BYTES_S);
+}
+
+static void set_deadlines(struct hf_http_request *req, size_t expects, bool is_whole)
 {
     struct hf_http_deadlines *d = &req->deadlines;
-    uint32_t body_ms = (uint32_t)(req->body_len * 1000 / SLOWEST_BYTES_S);
+    uint32_t body_ms = time_of(req->body_len);
     if (d->connect_ms == 0)
         d->connect_ms = CONNECT_MS;
     if (d->idle_ms == 0)
@@ -119,23 +125,23 @@ static void set_deadlines(struct hf_http_request *req, bool is_whole)
     if (d->first_byte_ms == 0)
         d->first_byte_ms = ANSWER_MS + body_ms;
     if (is_whole && d->total_ms == 0)
-        d->total_ms = 4 * ANSWER_MS + body_ms;
+        d->total_ms = 4 * ANSWER_MS + body_ms + time_of(expects);
 }
 
-enum hf_code hf_httpstore_do(struct hf_httpstore *h, struct hf_http_request *req,
+enum hf_code hf_httpstore_do(struct hf_httpstore *h, struct hf_http_request *req, size_t expects,
                              struct hf_http_reply *reply, struct hf_err *err)
 {
-    set_deadlines(req, true);
-    hf_budget_take(&h->budget, req->body_len);
+    set_deadlines(req, expects, true);
+    hf_budget_take(&h->budget, req->body_len + expects);
     enum hf_code rc = hf_http_do(h->client, req, reply, err);
-    hf_budget_give(&h->budget, req->body_len);
+    hf_budget_give(&h->budget, req->body_len + expects);
     return rc;
 }
 
 enum hf_code hf_httpstore_stream(struct hf_httpstore *h, struct hf_http_request *req,
                                  struct hf_http_stream **out, struct hf_err *err)
 {
-    set_deadlines(req, false);
+    set_deadlines(req, 0, false);
     hf_budget_take(&h->budget, 0);
     return hf_http_stream_open(h->client, req, out, err);
 }
@@ -169,6 +175,36 @@ bool hf_attempts_again(struct hf_attempts *a, struct hf_attempt t)
         return false;
     hf_clock_sleep_us(wait_ms * 1000);
     return true;
+}
+
+void hf_range_format(uint64_t offset, size_t len, char out[64])
+{
+    hf_assert(len > 0 && offset + len > offset);
+    snprintf(out, 64, "bytes=%llu-%llu", (unsigned long long)offset,
+             (unsigned long long)(offset + len - 1));
+}
+
+void hf_reply_lend(struct hf_http_reply *reply, struct hf_buf *out, size_t len, size_t error_max)
+{
+    hf_assert(len <= out->max);
+    hf_http_reply_init(reply, len > error_max ? len : error_max);
+    size_t max = reply->body.max;
+    reply->body = *out;
+    reply->body.len = 0;
+    reply->body.max = max;
+    (void)!hf_buf_reserve(&reply->body, len, NULL); /* at once: growing would copy */
+    *out = (struct hf_buf){.max = out->max};
+}
+
+void hf_reply_return(struct hf_http_reply *reply, struct hf_buf *out, bool is_empty)
+{
+    size_t max = out->max;
+    *out = reply->body;
+    out->max = max;
+    if (is_empty || out->len > max)
+        out->len = 0;
+    reply->body = (struct hf_buf){.max = 1};
+    hf_http_reply_deinit(reply);
 }
 
 enum hf_code hf_query_add(struct hf_buf *query, const char *name, const char *value,

@@ -87,7 +87,7 @@ enum hf_code s3_do(struct s3 *s, struct hf_s3_request *r, struct hf_attempts *a,
     for (;;) {
         struct hf_http_request req;
         HF_TRY(hf_s3_authorize(s->bucket, r, &req, err));
-        enum hf_code rc = hf_httpstore_do(hf_s3_http(s->bucket), &req, reply, err);
+        enum hf_code rc = hf_httpstore_do(hf_s3_http(s->bucket), &req, r->expects, reply, err);
         bool has_learned = rc == HF_OK && s3_learn(s, &reply->head, &reply->body);
         bool is_other = has_learned && !a->has_reauthorized;
         a->has_reauthorized |= is_other;
@@ -273,7 +273,8 @@ static enum hf_code list_query(const struct listing *l, const char *token, struc
     hf_buf_reset(query);
     if (token[0] != '\0')
         HF_TRY(hf_query_add(query, "continuation-token", token, err));
-    HF_TRY(hf_query_add(query, "delimiter", "/", err));
+    if (!l->q->is_deep)
+        HF_TRY(hf_query_add(query, "delimiter", "/", err));
     HF_TRY(hf_query_add(query, "list-type", "2", err));
     HF_TRY(hf_query_add(query, "prefix", l->prefix, err));
     if (l->q->start_after == NULL || token[0] != '\0')
@@ -312,7 +313,9 @@ static enum hf_code s3_list(struct hf_store *base, const struct hf_store_list_qu
     struct hf_s3_request r;
     struct hf_http_reply reply;
     HF_AUTO_FREE char *key = s3_key(s, q->prefix);
-    HF_AUTO_FREE char *prefix = hf_asprintf("%s%s", key, q->prefix[0] ? "/" : "");
+    bool is_levels = q->is_deep && strcmp(q->prefix, "ltx") == 0; /* "0000/" to "0009/" */
+    HF_AUTO_FREE char *prefix = is_levels ? hf_asprintf("%s000", s->prefix)
+                                          : hf_asprintf("%s%s", key, q->prefix[0] ? "/" : "");
     struct listing l = {q, prefix, strlen(prefix)};
     HF_TRY(s3_request_init(s, "GET", NULL, &r, err));
     hf_http_reply_init(&reply, HF_LIMIT_XML);
@@ -345,6 +348,8 @@ static const struct hf_store_ops s3_ops = {
     .reader_new = s3_reader_new,
     .reader_read = s3_reader_read,
     .reader_free = s3_reader_free,
+    .read_range = s3_read_range,
+    .has_deep_lists = true,
     .head = store_head,
     .list = s3_list,
     .remove = s3_remove,

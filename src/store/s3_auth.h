@@ -31,6 +31,7 @@ struct hf_s3_request {
     size_t n_headers;
     const void *body;
     size_t body_len;
+    size_t expects; /* bytes of the answer, if they are many */
     /* set by _authorize, anew for each try */
     struct hf_buf url;
     struct hf_buf authorization;

@@ -58,6 +58,9 @@ HF_MUST enum hf_code s3_reader_new(struct hf_store *s, const char *name, uint64_
 HF_MUST enum hf_code s3_reader_read(struct hf_store_reader *base, void *buf, size_t len,
                                     size_t *got, struct hf_err *err);
 void s3_reader_free(struct hf_store_reader *base);
+HF_MUST enum hf_code s3_read_range(struct hf_store *base, const char *name,
+                                   struct hf_store_range range, struct hf_buf *out,
+                                   struct hf_err *err);
 HF_MUST enum hf_code s3_get(struct hf_store *base, const char *name, struct hf_buf *out,
                             char etag[HF_STORE_ETAG], struct hf_err *err);
 

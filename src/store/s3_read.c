@@ -159,6 +159,32 @@ void s3_reader_free(struct hf_store_reader *base)
     hf_free(r);
 }
 
+enum hf_code s3_read_range(struct hf_store *base, const char *name, struct hf_store_range range,
+                           struct hf_buf *out, struct hf_err *err)
+{
+    struct s3 *s = (struct s3 *)base;
+    struct hf_s3_request r;
+    struct hf_http_reply reply;
+    struct hf_attempts a = {0};
+    char text[64];
+    HF_TRY(s3_request_init(s, "GET", name, &r, err));
+    hf_s3_add_encryption(s->bucket, &r, false);
+    hf_range_format(range.offset, range.len, text);
+    hf_s3_request_header(&r, "Range", text);
+    r.expects = range.len;
+    HF_AUTO_FREE char *what = hf_asprintf("get %s", name);
+    hf_reply_lend(&reply, out, range.len, S3_ERROR_MAX);
+    enum hf_code rc = s3_do(s, &r, &a, &reply, err);
+    bool is_behind = rc == HF_OK && reply.head.status == 416; /* begins behind the end */
+    if (rc == HF_OK && !is_behind && reply.head.status != 206)
+        rc = s3_error(s, what, &reply.head, &reply.body, err);
+    else if (rc != HF_OK)
+        hf_err_wrap(err, "%s: %s", s->base.url, what);
+    hf_reply_return(&reply, out, is_behind);
+    hf_s3_request_deinit(&r);
+    return rc;
+}
+
 enum hf_code s3_get(struct hf_store *base, const char *name, struct hf_buf *out,
                     char etag[HF_STORE_ETAG], struct hf_err *err)
 {

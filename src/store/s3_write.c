@@ -1,6 +1,7 @@
 /*
- * Putting objects: one PUT for what fits a part, else a multipart upload. A condition stands on the
- * call that makes the object visible, so parts of a loser are never seen.
+ * Putting objects: one PUT for what fits a part, else a multipart upload, a few parts of it under way
+ * at once. A condition stands on the call that makes the object visible, so parts of a loser are
+ * never seen.
  *
  * Services exist that drop If-None-Match without a word. So the first create-only put of a bucket
  * is preceded by a try of two puts on one name below the replica's path, the second of which must
@@ -15,6 +16,7 @@
 #include "base/mem.h"
 #include "codec/storexml.h"
 #include "codec/xml.h"
+#include "store/parts.h"
 #include "store/s3_int.h"
 
 enum { PARTS_MAX = 10000, COMPLETE_MAX = 2 << 20, UPLOAD_ID_MAX = 1024 };
@@ -202,28 +204,10 @@ struct s3_writer {
     struct mark mark;
     char *name;
     struct hf_buf buf;    /* of one part */
-    struct hf_buf parts;  /* the XML of those sent */
+    struct hf_parts *parts;
     struct hf_buf upload; /* id; empty: not begun */
-    unsigned n_parts;
+    const char *upload_id;
 };
-
-enum hf_code s3_writer_new(struct hf_store *base, const struct hf_store_put_args *args,
-                           struct hf_store_writer **out, struct hf_err *err)
-{
-    struct s3 *s = (struct s3 *)base;
-    struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
-    if (c.is_new)
-        HF_TRY(check_create_only(s, err));
-    struct s3_writer *w = hf_calloc(1, sizeof(*w));
-    w->base.store = base;
-    w->name = hf_strdup(args->name);
-    mark_init(&w->mark, w->name, args->time_ms, c);
-    hf_buf_init(&w->buf, s->part_size);
-    hf_buf_init(&w->parts, COMPLETE_MAX);
-    hf_buf_init(&w->upload, UPLOAD_ID_MAX);
-    *out = &w->base;
-    return HF_OK;
-}
 
 static struct s3 *store_of(const struct s3_writer *w)
 {
@@ -232,8 +216,8 @@ static struct s3 *store_of(const struct s3_writer *w)
 
 static void writer_free(struct s3_writer *w)
 {
+    hf_parts_free(w->parts);
     hf_buf_deinit(&w->buf);
-    hf_buf_deinit(&w->parts);
     hf_buf_deinit(&w->upload);
     hf_free(w->name);
     hf_free(w);
@@ -282,50 +266,74 @@ static enum hf_code begin(struct s3_writer *w, struct hf_err *err)
 }
 
 /* Quotes of an ETag are text in XML; other signs that are not do not occur in one. */
-static enum hf_code note_part(struct s3_writer *w, const struct hf_http_reply *reply,
+static enum hf_code note_part(struct hf_part *part, const struct hf_http_reply *reply,
                               struct hf_err *err)
 {
     const char *etag = hf_http_head_get(&reply->head, "ETag");
-    if (etag == NULL || strpbrk(etag, "<>&") != NULL)
+    if (etag == NULL || strpbrk(etag, "<>&") != NULL || strlen(etag) >= sizeof(part->etag))
         return hf_err_set(err, HF_E_CORRUPT, "answer to a part without an ETag");
-    w->n_parts++;
-    hf_buf_reset(&w->buf);
-    return hf_buf_appendf(&w->parts, err, "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag></Part>",
-                          w->n_parts, etag);
+    memcpy(part->etag, etag, strlen(etag) + 1);
+    return HF_OK;
 }
 
-/* A part has no condition: again and again is harmless. */
-static enum hf_code flush(struct s3_writer *w, struct hf_err *err)
+/* A part has no condition: again and again is harmless. On a thread of the parts'. */
+static enum hf_code put_part(void *arg, struct hf_part *part, struct hf_err *err)
 {
+    struct s3_writer *w = arg;
     struct s3 *s = store_of(w);
     struct hf_s3_request r;
     struct hf_http_reply reply;
     char number[16];
-    if (w->n_parts == PARTS_MAX) {
+    HF_TRY(s3_request_init(s, "PUT", w->name, &r, err));
+    HF_AUTO_FREE char *what = hf_asprintf("put part %u of %s", part->number + 1, w->name);
+    hf_http_reply_init(&reply, S3_ERROR_MAX);
+    hf_s3_add_encryption(s->bucket, &r, false);
+    hf_s3_request_header(&r, "Content-Type", "application/octet-stream");
+    r.body = part->body->data;
+    r.body_len = part->body->len;
+    snprintf(number, sizeof(number), "%u", part->number + 1);
+    enum hf_code rc = hf_query_add(&r.query, "partNumber", number, err);
+    if (rc == HF_OK)
+        rc = hf_query_add(&r.query, "uploadId", w->upload_id, err);
+    if (rc == HF_OK)
+        rc = upload_call(w, &r, what, &reply, err);
+    if (rc == HF_OK)
+        rc = note_part(part, &reply, err);
+    hf_http_reply_deinit(&reply);
+    hf_s3_request_deinit(&r);
+    return rc;
+}
+
+enum hf_code s3_writer_new(struct hf_store *base, const struct hf_store_put_args *args,
+                           struct hf_store_writer **out, struct hf_err *err)
+{
+    struct s3 *s = (struct s3 *)base;
+    struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
+    if (c.is_new)
+        HF_TRY(check_create_only(s, err));
+    struct s3_writer *w = hf_calloc(1, sizeof(*w));
+    w->base.store = base;
+    w->name = hf_strdup(args->name);
+    mark_init(&w->mark, w->name, args->time_ms, c);
+    hf_buf_init(&w->buf, s->part_size);
+    w->parts = hf_parts_new(s->part_size, put_part, w);
+    hf_buf_init(&w->upload, UPLOAD_ID_MAX);
+    *out = &w->base;
+    return HF_OK;
+}
+
+static enum hf_code flush(struct s3_writer *w, struct hf_err *err)
+{
+    if (hf_parts_count(w->parts) == PARTS_MAX) {
         hf_err_set(err, HF_E_LIMIT, "put %s: more than %d parts", w->name, PARTS_MAX);
         hf_err_hint(err, "raise part-size");
         return HF_E_LIMIT;
     }
-    if (w->upload.len == 0)
+    if (w->upload.len == 0) {
         HF_TRY(begin(w, err));
-    HF_TRY(s3_request_init(s, "PUT", w->name, &r, err));
-    HF_AUTO_FREE char *what = hf_asprintf("put part %u of %s", w->n_parts + 1, w->name);
-    hf_http_reply_init(&reply, S3_ERROR_MAX);
-    hf_s3_add_encryption(s->bucket, &r, false);
-    hf_s3_request_header(&r, "Content-Type", "application/octet-stream");
-    r.body = w->buf.data;
-    r.body_len = w->buf.len;
-    snprintf(number, sizeof(number), "%u", w->n_parts + 1);
-    enum hf_code rc = hf_query_add(&r.query, "partNumber", number, err);
-    if (rc == HF_OK)
-        rc = hf_query_add(&r.query, "uploadId", hf_buf_str(&w->upload), err);
-    if (rc == HF_OK)
-        rc = upload_call(w, &r, what, &reply, err);
-    if (rc == HF_OK)
-        rc = note_part(w, &reply, err);
-    hf_http_reply_deinit(&reply);
-    hf_s3_request_deinit(&r);
-    return rc;
+        w->upload_id = hf_buf_str(&w->upload);
+    }
+    return hf_parts_send(w->parts, &w->buf, err);
 }
 
 enum hf_code s3_writer_write(struct hf_store_writer *base, const void *data, size_t len,
@@ -360,6 +368,17 @@ static enum hf_code check_completed(struct s3_writer *w, struct hf_http_reply *r
                       xml.message);
 }
 
+static enum hf_code complete_body(const struct s3_writer *w, struct hf_buf *out,
+                                  struct hf_err *err)
+{
+    HF_TRY(hf_buf_appendf(out, err, "<CompleteMultipartUpload>"));
+    for (unsigned i = 0; i < hf_parts_count(w->parts); i++)
+        HF_TRY(hf_buf_appendf(out, err,
+                              "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag></Part>", i + 1,
+                              hf_parts_etag(w->parts, i)));
+    return hf_buf_appendf(out, err, "</CompleteMultipartUpload>");
+}
+
 static enum hf_code complete(struct s3_writer *w, struct hf_err *err)
 {
     struct s3 *s = store_of(w);
@@ -370,13 +389,12 @@ static enum hf_code complete(struct s3_writer *w, struct hf_err *err)
     HF_TRY(s3_request_init(s, "POST", w->name, &r, err));
     HF_AUTO_FREE char *what = hf_asprintf("complete %s", w->name);
     hf_http_reply_init(&reply, S3_ERROR_MAX);
-    hf_buf_init(&body, COMPLETE_MAX + 256);
+    hf_buf_init(&body, COMPLETE_MAX);
     hf_s3_request_header(&r, "Content-Type", "application/xml");
     add_condition(&r, &w->mark);
     enum hf_code rc = hf_query_add(&r.query, "uploadId", hf_buf_str(&w->upload), err);
     if (rc == HF_OK)
-        rc = hf_buf_appendf(&body, err, "<CompleteMultipartUpload>%s</CompleteMultipartUpload>",
-                            hf_buf_str(&w->parts));
+        rc = complete_body(w, &body, err);
     r.body = body.data;
     r.body_len = body.len;
     if (rc == HF_OK)
@@ -411,6 +429,7 @@ static void drop_upload(struct s3_writer *w)
 void s3_writer_abort(struct hf_store_writer *base)
 {
     struct s3_writer *w = (struct s3_writer *)base;
+    (void)!hf_parts_wait(w->parts, NULL); /* a part that comes after the drop would stay */
     drop_upload(w);
     writer_free(w);
 }
@@ -424,6 +443,9 @@ enum hf_code s3_writer_commit(struct hf_store_writer *base, struct hf_err *err)
     } else {
         if (w->buf.len > 0)
             rc = flush(w, err);
+        enum hf_code sent = hf_parts_wait(w->parts, rc == HF_OK ? err : NULL);
+        if (rc == HF_OK)
+            rc = sent;
         if (rc == HF_OK)
             rc = complete(w, err);
         if (rc != HF_OK)

@@ -94,6 +94,12 @@ const char *hf_store_type(const struct hf_store *s)
     return s->ops->type;
 }
 
+bool hf_store_is_local(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->is_local;
+}
+
 enum hf_store_times hf_store_times(const struct hf_store *s)
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
@@ -221,6 +227,28 @@ bool hf_store_reader_is_light(const struct hf_store_reader *r)
     return r->store->ops->reader_is_light != NULL && r->store->ops->reader_is_light(r);
 }
 
+bool hf_store_has_ranges(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->read_range != NULL;
+}
+
+enum hf_code hf_store_read_range(struct hf_store *s, const char *name, uint64_t offset, size_t len,
+                                 struct hf_buf *out, struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    hf_assert(s->ops->read_range != NULL && len > 0);
+    HF_TRY(check_name(name, false, err));
+    uint64_t begin_ns = hf_clock_mono_ns();
+    struct hf_store_range range = {offset, len};
+    hf_buf_reset(out);
+    enum hf_code rc = s->ops->read_range(s, name, range, out, err);
+    hf_store_stats_note(s->ops->type, HF_STORE_OP_GET, begin_ns, rc);
+    if (rc == HF_OK)
+        hf_store_stats_bytes(s->ops->type, HF_STORE_OP_GET, out->len);
+    return rc;
+}
+
 enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
                            struct hf_err *err)
 {
@@ -246,7 +274,24 @@ enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *s
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(prefix, true, err));
-    struct hf_store_list_query q = {prefix, start_after, false, fn, arg};
+    struct hf_store_list_query q = {
+        .prefix = prefix, .start_after = start_after, .fn = fn, .arg = arg};
+    return list(s, &q, err);
+}
+
+bool hf_store_has_deep_lists(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->ops->has_deep_lists;
+}
+
+enum hf_code hf_store_list_deep(struct hf_store *s, const char *prefix, hf_store_list_fn *fn,
+                                void *arg, struct hf_err *err)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    hf_assert(s->ops->has_deep_lists);
+    HF_TRY(check_name(prefix, true, err));
+    struct hf_store_list_query q = {.prefix = prefix, .is_deep = true, .fn = fn, .arg = arg};
     return list(s, &q, err);
 }
 
@@ -255,7 +300,7 @@ enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix, hf_s
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     HF_TRY(check_name(prefix, true, err));
-    struct hf_store_list_query q = {prefix, NULL, true, fn, arg};
+    struct hf_store_list_query q = {.prefix = prefix, .is_prefixes = true, .fn = fn, .arg = arg};
     return list(s, &q, err);
 }
 

@@ -46,6 +46,8 @@ void hf_store_close(struct hf_store *s);
 /* The URL without secrets, for messages; "file". */
 const char *hf_store_url(const struct hf_store *s);
 const char *hf_store_type(const struct hf_store *s);
+/* Its objects are files of this machine: reading one costs no request. */
+bool hf_store_is_local(const struct hf_store *s);
 enum hf_store_times hf_store_times(const struct hf_store *s);
 /* A directory to watch for new objects under name, or NULL when the back end has none. Caller
  * frees. */
@@ -76,6 +78,13 @@ void hf_store_reader_free(struct hf_store_reader *r);
  * Opening it again would cost a request. */
 bool hf_store_reader_is_light(const struct hf_store_reader *r);
 
+/* Parts of objects can be read side by side, each at the price of one request. */
+bool hf_store_has_ranges(const struct hf_store *s);
+/* Only then: len bytes from offset on into out (emptied first; its memory is used again), fewer
+ * only at the object's end. */
+HF_MUST enum hf_code hf_store_read_range(struct hf_store *s, const char *name, uint64_t offset,
+                                         size_t len, struct hf_buf *out, struct hf_err *err);
+
 HF_MUST enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size,
                                    int64_t *time_ms, struct hf_err *err);
 typedef enum hf_code hf_store_list_fn(void *arg, const struct hf_store_object *o,
@@ -84,6 +93,11 @@ typedef enum hf_code hf_store_list_fn(void *arg, const struct hf_store_object *o
  * sub-prefixes are not descended into. A missing prefix is an empty list. */
 HF_MUST enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *start_after,
                                    hf_store_list_fn *fn, void *arg, struct hf_err *err);
+/* Everything below prefix at any depth, ascending: one request per 1,000 or 5,000 objects. Only where
+ * hf_store_has_deep_lists() says so. */
+bool hf_store_has_deep_lists(const struct hf_store *s);
+HF_MUST enum hf_code hf_store_list_deep(struct hf_store *s, const char *prefix,
+                                        hf_store_list_fn *fn, void *arg, struct hf_err *err);
 /* The sub-prefixes directly under prefix (directories), ascending. */
 HF_MUST enum hf_code hf_store_list_prefixes(struct hf_store *s, const char *prefix,
                                             hf_store_list_fn *fn, void *arg, struct hf_err *err);
