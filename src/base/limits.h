@@ -68,9 +68,11 @@ enum {
                                             uploads must not wait for the merge */
     HF_LIMIT_STORE_LIGHT = 64 << 10,     /* bytes of an object that wait in memory for a merge of
                                             hundreds: 32 MiB at the very most, commonly below 1 */
-    HF_LIMIT_FETCH_WHOLE = 1 << 20, /* an object up to this is fetched by one request, ahead */
-    HF_LIMIT_FETCH_KEPT = 8 << 20,  /* ... and waits in memory; the rest in a file: the RSS target */
-    HF_LIMIT_S3_PART_MIN = 5 << 20,      /* S3's own, but for the last part */
+    HF_LIMIT_EMPTY_DOUBT_MS = 60000, /* a listing without anything where something was put is not
+                                        believed for so long: stale listings last seconds */
+    HF_LIMIT_FETCH_WHOLE = 1 << 20,  /* an object up to this is fetched by one request, ahead */
+    HF_LIMIT_FETCH_KEPT = 8 << 20, /* ... and waits in memory; the rest in a file: the RSS target */
+    HF_LIMIT_S3_PART_MIN = 5 << 20,  /* S3's own, but for the last part */
     HF_LIMIT_S3_PART_MAX = 64 << 20, /* one part of a writer is in memory; 10,000 make 640 GiB */
 };
 

@@ -178,6 +178,7 @@ struct dest {
     unsigned n_inputs[HF_LIMIT_LEVELS]; /* files written to level - 1 since; [9]: any file */
     unsigned n_done[HF_LIMIT_LEVELS];   /* the job's: outputs by level */
     uint64_t healed_ms;
+    uint64_t empty_since_ms; /* it lists nothing though it held something; 0: it does not */
 };
 
 /* The L0 files (and snapshots of new chains) in the local state directory that some destination
@@ -414,6 +415,13 @@ void db_drain_begin(struct db *db, uint64_t now);
 void db_drain_end(struct db *db);
 
 /* ---- db_init.c: where a database stands before it is opened ---- */
+/* On the destination's lane, when its listing is empty: HF_E_NOT_FOUND as long as that can't be
+ * believed, because something was put there; then HF_OK, and it may be filled anew. */
+HF_MUST enum hf_code db_doubt_empty(struct dest *d, struct hf_err *err);
+/* Says so if something was put there. */
+void db_log_empty(const struct dest *d);
+/* next_pos into the local state, and that the only destination holds something. */
+HF_MUST enum hf_code db_save_position(struct db *db, struct hf_err *err);
 void db_init_begin(struct db *db);
 void db_init_step(struct db *db);
 

@@ -135,7 +135,7 @@ static enum hf_code cold_ship(struct db *db, uint32_t page_size, uint32_t n, con
     }
     hf_batch_deinit(&batch);
     if (rc == HF_OK)
-        rc = hf_position_save(db->meta, &db->next_pos, err);
+        rc = db_save_position(db, err);
     return rc;
 }
 
@@ -399,7 +399,7 @@ static enum hf_code finish_work(struct db *db, struct hf_err *err)
     hf_ship_header(&at, db->next_pos.txid, hf_clock_wall_ms(), &h);
     db->sent_bytes = 0;
     HF_TRY(hf_base_finish(db->base, &s, &h, &db->sent_bytes, err));
-    return hf_position_save(db->meta, &db->next_pos, err);
+    return db_save_position(db, err);
 }
 
 static bool scan_ended(struct db *db, enum hf_code rc, struct hf_err *err)

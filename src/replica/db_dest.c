@@ -167,7 +167,9 @@ static enum hf_code list_work(struct dest *d, struct hf_err *err)
     d->sent = (struct hf_ltx_header){.max_txid = 0};
     HF_TRY(newest_of(d->replica, &newest, err));
     if (newest.max_txid > 0)
-        HF_TRY(hf_replica_read_header(d->replica, &newest, &d->sent, err));
+        d->empty_since_ms = 0;
+    HF_TRY(newest.max_txid == 0 ? db_doubt_empty(d, err)
+                                : hf_replica_read_header(d->replica, &newest, &d->sent, err));
     if (!d->has_form) {
         HF_TRY(hf_replica_form(d->replica, &d->form, err));
         d->has_form = true;
@@ -185,10 +187,8 @@ static void list_done(struct dest *d, enum hf_code rc, struct hf_err *err)
         d->head = d->sent;
         d->txid = d->head.max_txid;
         d->state = d->txid == 0 ? DEST_OK : DEST_CHECK;
-        if (d->txid == 0 && d->mark > 0)
-            hf_log(HF_LOG_WARN, "replica is empty, it is filled anew", HF_F_STR("db", d->db->path),
-                   HF_F_STR("replica", hf_replica_name(d->replica)), HF_F_TXID("held", d->mark),
-                   HF_F_END);
+        if (d->txid == 0)
+            db_log_empty(d);
     }
     db_step(d->db);
 }

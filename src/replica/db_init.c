@@ -7,12 +7,62 @@
  * is not waited for longer than INIT_WAIT_MS as long as something else is known.
  */
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "replica/db.h"
 #include "replica/mark.h"
 
 enum { INIT_WAIT_MS = 2000 };
+
+/* ---- a replica that lists nothing ---- */
+
+enum hf_code db_doubt_empty(struct dest *d, struct hf_err *err)
+{
+    uint64_t now = hf_clock_mono_ms();
+    if (d->mark == 0 || hf_store_is_local(hf_replica_store(d->replica)))
+        return HF_OK;
+    if (d->empty_since_ms == 0)
+        d->empty_since_ms = now;
+    char txid[HF_TXID_TEXT];
+    hf_txid_format(d->mark, txid);
+    if (now - d->empty_since_ms < HF_LIMIT_EMPTY_DOUBT_MS) {
+        hf_err_set(err, HF_E_NOT_FOUND,
+                   "%s lists nothing, but held TXID %s: it is asked again for %d s",
+                   hf_replica_name(d->replica), txid, HF_LIMIT_EMPTY_DOUBT_MS / 1000);
+        hf_err_hint(err,
+                    "if it was emptied on purpose, `holdfast reset` lets it be filled at once");
+        return HF_E_NOT_FOUND;
+    }
+    return HF_OK;
+}
+
+void db_log_empty(const struct dest *d)
+{
+    if (d->mark > 0)
+        hf_log(HF_LOG_WARN, "replica is empty, it is filled anew", HF_F_STR("db", d->db->path),
+               HF_F_STR("replica", hf_replica_name(d->replica)), HF_F_TXID("held", d->mark),
+               HF_F_END);
+}
+
+/* With one destination: once a process is enough to know that something was put there. */
+static void note_held(struct db *db)
+{
+    struct dest *d = &db->dests[0];
+    if (db_has_spool(db) || d->mark > 0 || hf_store_is_local(hf_replica_store(db->replica)))
+        return;
+    if (hf_mark_save(db->meta, d->conf->url, d->conf->endpoint, db->next_pos.txid, NULL) == HF_OK)
+        d->mark = db->next_pos.txid;
+}
+
+enum hf_code db_save_position(struct db *db, struct hf_err *err)
+{
+    HF_TRY(hf_position_save(db->meta, &db->next_pos, err));
+    note_held(db);
+    return HF_OK;
+}
+
+/* ---- one destination ---- */
 
 static enum hf_code load_position(struct db *db, uint64_t txid)
 {
@@ -26,8 +76,18 @@ static enum hf_code load_position(struct db *db, uint64_t txid)
 static enum hf_code single_work(struct db *db, struct hf_err *err)
 {
     uint64_t txid = 0;
+    struct dest *d = &db->dests[0];
     HF_TRY(hf_replica_position(db->replica, &txid, err));
     HF_TRY(db_spool_load(db, err));
+    if (txid == 0 && d->mark == 0 &&
+        hf_mark_load(db->meta, d->conf->url, d->conf->endpoint, &d->mark, NULL) != HF_OK)
+        d->mark = 0;
+    if (txid > 0)
+        d->empty_since_ms = 0;
+    else
+        HF_TRY(db_doubt_empty(d, err));
+    if (txid == 0)
+        db_log_empty(d);
     db->next_txid = txid;
     HF_TRY(load_position(db, 0));
     if (db->next_pos.txid != txid)

@@ -48,7 +48,7 @@ static enum hf_code ship_work(struct db *db, struct hf_err *err)
     HF_TRY(hf_ship_batch(&s, &db->batch, db->next_txid, &db->sent_bytes, err));
     /* the replica has it; a position that can't be noted only costs a re-base after a crash */
     struct hf_err local = HF_ERR_INIT;
-    if (hf_position_save(db->meta, &db->next_pos, &local) != HF_OK)
+    if (db_save_position(db, &local) != HF_OK)
         hf_log(HF_LOG_WARN, "position not saved", HF_F_STR("db", db->path), HF_F_ERR(&local),
                HF_F_END);
     return HF_OK;

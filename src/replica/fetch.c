@@ -33,7 +33,7 @@ struct hf_fetched {
     uint64_t size;
     bool is_window;   /* the rest goes to: */
     enum place place; /* settled when a worker takes it */
-    uint64_t read; /* bytes handed out */
+    uint64_t read;    /* bytes handed out */
     bool is_at_end;
     bool is_taken; /* KEPT, FILE: a worker has it */
     /* without a window parts[0] is the whole object */
@@ -77,8 +77,7 @@ struct hf_fetch {
 
 static bool is_window_open(const struct hf_fetched *o, const struct hf_fetch *f)
 {
-    return o->is_window && o->next * f->part_size < o->size &&
-           o->next - o->current < o->n_parts;
+    return o->is_window && o->next * f->part_size < o->size && o->next - o->current < o->n_parts;
 }
 
 /* Large ones first: the reader waits for them with every page, for the others once. Under lock. */
@@ -167,9 +166,8 @@ static void do_whole(struct hf_fetch *f, struct hf_fetched *o)
 {
     struct hf_err err = HF_ERR_INIT;
     struct part *p = &o->parts[0];
-    enum hf_code rc = o->place == PLACE_FILE
-                          ? fetch_to_file(f, o, &p->buf, &err)
-                          : fetch_bytes(o, 0, (size_t)o->size, &p->buf, &err);
+    enum hf_code rc = o->place == PLACE_FILE ? fetch_to_file(f, o, &p->buf, &err)
+                                             : fetch_bytes(o, 0, (size_t)o->size, &p->buf, &err);
     if (o->place == PLACE_FILE || rc != HF_OK)
         hf_buf_deinit(&p->buf);
     settle(f, p, rc, &err);

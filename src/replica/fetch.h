@@ -2,21 +2,21 @@
  * Objects of a store fetched ahead, several requests at once, for one thread that reads them side
  * by side, each from its beginning to its end: a merge.
  *
- *   hf_fetch_new → hf_fetch_add for each object → hf_fetch_start → hf_fetched_read … → hf_fetch_free
+ *   hf_fetch_new → hf_fetch_add for each object → hf_fetch_start → hf_fetched_read … →
+ * hf_fetch_free
  *
  * How an object is fetched depends on its size alone:
  *
- *   small (HF_LIMIT_FETCH_WHOLE)  whole, in the order they were added, and kept in memory until read;
- *                                 beyond HF_LIMIT_FETCH_KEPT bytes in all, in one file without a
- *                                 name. No connection waits, nothing is asked for twice.
- *   large                         in parts that are requested side by side and delivered in order;
- *                                 at most a window of them is in memory, over all large objects.
- *   large, too many of them, or   whole into the file; where the store has no ranges it is not taken
- *   no ranges                     (hf_fetch_add returns NULL) and the caller reads it itself.
+ *   small (HF_LIMIT_FETCH_WHOLE)  whole, in the order they were added, and kept in memory until
+ * read; beyond HF_LIMIT_FETCH_KEPT bytes in all, in one file without a name. No connection waits,
+ * nothing is asked for twice. large                         in parts that are requested side by
+ * side and delivered in order; at most a window of them is in memory, over all large objects.
+ *   large, too many of them, or   whole into the file; where the store has no ranges it is not
+ * taken no ranges                     (hf_fetch_add returns NULL) and the caller reads it itself.
  *
- * Memory: requests * 2 MiB of window, HF_LIMIT_FETCH_KEPT, and one part per request that goes to the
- * file. Bytes in flight are the store's shared budget on top of that. Threads: one per request; the
- * functions are for the one reading thread.
+ * Memory: requests * 2 MiB of window, HF_LIMIT_FETCH_KEPT, and one part per request that goes to
+ * the file. Bytes in flight are the store's shared budget on top of that. Threads: one per request;
+ * the functions are for the one reading thread.
  */
 #ifndef HF_REPLICA_FETCH_H
 #define HF_REPLICA_FETCH_H

@@ -8,8 +8,8 @@
  *
  * Blocking; any thread, one call per output at a time. Memory: 8 MiB of output, the merge's 16 MiB
  * of read buffers and a page or two per input; descriptors: at most about 70. See plan.h for what a
- * target means and v3.h for replicas of Litestream 0.3. From a server: 2 MiB per request at once and
- * 8 MiB more (fetch.h).
+ * target means and v3.h for replicas of Litestream 0.3. From a server: 2 MiB per request at once
+ * and 8 MiB more (fetch.h).
  */
 #ifndef HF_REPLICA_RESTORE_H
 #define HF_REPLICA_RESTORE_H

@@ -14,9 +14,9 @@
  *
  * A page of a listing may be short or empty and still not be the last: only an empty NextMarker
  * is. Listings that start behind a name say so with startFrom (service version 2026-02-06, from the
- * name on, itself included). Whoever refuses that version or parameter is not asked again: then, and
- * where it is ignored, the pages are read from the prefix's beginning and what lies before is passed
- * over. A name appended to the prefix would find that one object only.
+ * name on, itself included). Whoever refuses that version or parameter is not asked again: then,
+ * and where it is ignored, the pages are read from the prefix's beginning and what lies before is
+ * passed over. A name appended to the prefix would find that one object only.
  */
 #include <stdio.h>
 #include <string.h>

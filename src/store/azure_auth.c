@@ -30,6 +30,7 @@ struct hf_azure_account {
     struct hf_httpstore *http;
     atomic_llong skew_ms; /* server's clock minus ours */
     atomic_bool has_no_start_from;
+    atomic_int create_only;
     unsigned refs; /* under the list's lock */
     struct hf_azure_account *next;
 };
@@ -292,6 +293,11 @@ bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head)
     if (!is_refused)
         return false;
     return a->kind == KIND_TOKEN ? hf_azure_token_refused(a->token) : is_new;
+}
+
+atomic_int *hf_azure_create_only(struct hf_azure_account *a)
+{
+    return &a->create_only;
 }
 
 bool hf_azure_has_start_from(const struct hf_azure_account *a)

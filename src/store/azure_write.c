@@ -194,9 +194,11 @@ static enum hf_code put_block(void *arg, struct hf_part *part, struct hf_err *er
 enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args *args,
                               struct hf_store_writer **out, struct hf_err *err)
 {
-    (void)err;
-    struct azure_writer *w = hf_calloc(1, sizeof(*w));
     struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
+    atomic_int *holds = hf_azure_create_only(((struct azure *)s)->account);
+    if (c.is_new)
+        HF_TRY(hf_store_check_create_only(s, holds, err));
+    struct azure_writer *w = hf_calloc(1, sizeof(*w));
     w->base.store = s;
     w->name = hf_strdup(args->name);
     mark_init(&w->mark, w->name, args->time_ms, c);

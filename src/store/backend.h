@@ -8,6 +8,8 @@
 #ifndef HF_STORE_BACKEND_H
 #define HF_STORE_BACKEND_H
 
+#include <stdatomic.h>
+
 #include "config/config.h"
 #include "store/store.h"
 
@@ -104,5 +106,14 @@ HF_MUST enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, stru
 /* Azure Blob Storage. */
 HF_MUST enum hf_code hf_store_azure_open(const struct hf_config_replica *conf,
                                          struct hf_store **out, struct hf_err *err);
+
+/*
+ * Before the first create-only put of a destination: two puts and a delete under probe/ tell
+ * whether it honours the condition; HF_E_UNSUPPORTED if not. holds remembers it for the process,
+ * shared by the stores of one service: 0 not tried yet, 1 yes, -1 no. Any thread; two at once both
+ * try.
+ */
+HF_MUST enum hf_code hf_store_check_create_only(struct hf_store *s, atomic_int *holds,
+                                                struct hf_err *err);
 
 #endif

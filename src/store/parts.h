@@ -4,9 +4,9 @@
  *
  *   hf_parts_new → hf_parts_send for each part, in order → hf_parts_wait → (etags) → hf_parts_free
  *
- * The callback sends one part; it runs on threads of this, several at a time. Memory: the parts under
- * way, at most HF_LIMIT_STORE_AHEAD bytes of them or one. The functions are for the one writing
- * thread.
+ * The callback sends one part; it runs on threads of this, several at a time. Memory: the parts
+ * under way, at most HF_LIMIT_STORE_AHEAD bytes of them or one. The functions are for the one
+ * writing thread.
  */
 #ifndef HF_STORE_PARTS_H
 #define HF_STORE_PARTS_H
@@ -27,7 +27,8 @@ struct hf_part {
 typedef enum hf_code hf_parts_fn(void *arg, struct hf_part *part, struct hf_err *err);
 
 struct hf_parts *hf_parts_new(size_t part_size, hf_parts_fn *fn, void *arg);
-/* Takes what body holds and leaves it empty. Waits for room; the error is that of an earlier part. */
+/* Takes what body holds and leaves it empty. Waits for room; the error is that of an earlier part.
+ */
 HF_MUST enum hf_code hf_parts_send(struct hf_parts *p, struct hf_buf *body, struct hf_err *err);
 /* Until all have been sent; the error of the first that was not. */
 HF_MUST enum hf_code hf_parts_wait(struct hf_parts *p, struct hf_err *err);

@@ -45,7 +45,7 @@ static enum hf_code send(void *arg, struct hf_part *part, struct hf_err *err)
     return rc;
 }
 
-static enum hf_code upload(struct target *t, struct hf_parts *p, struct hf_err *err)
+static enum hf_code upload(struct hf_parts *p, struct hf_err *err)
 {
     struct hf_buf b;
     hf_buf_init(&b, PART);
@@ -67,7 +67,7 @@ static void test_all_arrive(void **state)
     struct hf_err err = HF_ERR_INIT;
     struct target t = {.fails_at = PARTS};
     struct hf_parts *p = hf_parts_new(PART, send, &t);
-    assert_int_equal(upload(&t, p, &err), HF_OK);
+    assert_int_equal(upload(p, &err), HF_OK);
     assert_int_equal(hf_parts_count(p), PARTS);
     for (unsigned i = 0; i < PARTS; i++) {
         char want[16];
@@ -86,7 +86,7 @@ static void test_failure(void **state)
     struct hf_err err = HF_ERR_INIT;
     struct target t = {.fails_at = 5};
     struct hf_parts *p = hf_parts_new(PART, send, &t);
-    assert_int_equal(upload(&t, p, &err), HF_E_BUSY);
+    assert_int_equal(upload(p, &err), HF_E_BUSY);
     assert_string_equal(err.text, "part 5");
     assert_true(hf_parts_count(p) < PARTS);
     hf_parts_free(p);

@@ -385,14 +385,9 @@ bool hf_s3_has_batches(const struct hf_s3_bucket *b)
     return b->has_batches;
 }
 
-int hf_s3_create_only(struct hf_s3_bucket *b)
+atomic_int *hf_s3_create_only(struct hf_s3_bucket *b)
 {
-    return atomic_load(&b->create_only);
-}
-
-void hf_s3_set_create_only(struct hf_s3_bucket *b, int holds)
-{
-    atomic_store(&b->create_only, holds);
+    return &b->create_only;
 }
 
 void hf_s3_add_encryption(const struct hf_s3_bucket *b, struct hf_s3_request *r, bool is_put)

@@ -14,6 +14,8 @@
 #ifndef HF_STORE_S3_AUTH_H
 #define HF_STORE_S3_AUTH_H
 
+#include <stdatomic.h>
+
 #include "codec/sigv4.h"
 #include "config/config.h"
 #include "store/httpstore.h"
@@ -58,9 +60,8 @@ bool hf_s3_has_batches(const struct hf_s3_bucket *b);
 /* Headers of encryption by the server: puts carry all, reads and parts only the customer's key. */
 void hf_s3_add_encryption(const struct hf_s3_bucket *b, struct hf_s3_request *r, bool is_put);
 
-/* Whether create-only puts hold there: 0 not tried yet, 1 yes, -1 no. */
-int hf_s3_create_only(struct hf_s3_bucket *b);
-void hf_s3_set_create_only(struct hf_s3_bucket *b, int holds);
+/* Whether create-only puts hold there: for hf_store_check_create_only. */
+atomic_int *hf_s3_create_only(struct hf_s3_bucket *b);
 
 /* Completes r for one try and fills out with it; out borrows from r. */
 HF_MUST enum hf_code hf_s3_authorize(struct hf_s3_bucket *b, struct hf_s3_request *r,

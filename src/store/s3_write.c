@@ -1,17 +1,15 @@
 /*
- * Putting objects: one PUT for what fits a part, else a multipart upload, a few parts of it under way
- * at once. A condition stands on the call that makes the object visible, so parts of a loser are
- * never seen.
+ * Putting objects: one PUT for what fits a part, else a multipart upload, a few parts of it under
+ * way at once. A condition stands on the call that makes the object visible, so parts of a loser
+ * are never seen.
  *
- * Services exist that drop If-None-Match without a word. So the first create-only put of a bucket
- * is preceded by a try of two puts on one name below the replica's path, the second of which must
- * be refused; where it is not, nothing is written: two writers could not find out about each other.
+ * Services exist that drop If-None-Match without a word: before the first create-only put of a
+ * bucket hf_store_check_create_only tries it.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/storexml.h"
@@ -135,54 +133,6 @@ static enum hf_code put_object(struct s3 *s, const struct mark *m, const struct 
     return settle(s, m, rc, a.is_unknown, etag, err);
 }
 
-/* --- does create-only hold? --- */
-
-static enum hf_code try_twice(struct s3 *s, const char *name, struct hf_err *err)
-{
-    uint8_t text[] = "is create-only honoured?\n";
-    struct hf_buf body = {text, sizeof(text) - 1, sizeof(text), 0};
-    for (int i = 0; i < 2; i++) {
-        struct mark m;
-        mark_init(&m, name, hf_clock_wall_ms(), (struct condition){true, NULL});
-        enum hf_code rc = put_object(s, &m, &body, NULL, err);
-        if (rc == HF_E_EXISTS && i == 1) {
-            hf_err_reset(err);
-            return HF_OK;
-        }
-        HF_TRY(rc);
-    }
-    hf_err_set(err, HF_E_UNSUPPORTED,
-               "%s: the service ignores If-None-Match: a name that is taken "
-               "was written again",
-               s->base.url);
-    return HF_E_UNSUPPORTED;
-}
-
-static enum hf_code check_create_only(struct s3 *s, struct hf_err *err)
-{
-    int holds = hf_s3_create_only(s->bucket);
-    if (holds > 0)
-        return HF_OK;
-    char nonce[HF_NONCE_TEXT];
-    hf_nonce_make(nonce);
-    HF_AUTO_FREE char *name = hf_asprintf("probe/%s", nonce);
-    enum hf_code rc = holds < 0 ? HF_E_UNSUPPORTED : try_twice(s, name, err);
-    if (rc == HF_OK || rc == HF_E_UNSUPPORTED) {
-        const char *const names[] = {name};
-        struct hf_err ignored = HF_ERR_INIT; /* a probe that stays harms nobody */
-        if (holds == 0 && s3_remove(&s->base, names, 1, &ignored) != HF_OK)
-            hf_err_reset(&ignored);
-        hf_s3_set_create_only(s->bucket, rc == HF_OK ? 1 : -1);
-    }
-    if (rc == HF_E_UNSUPPORTED) {
-        if (holds < 0)
-            hf_err_set(err, rc, "%s: the service does not honour create-only puts", s->base.url);
-        hf_err_hint(err, "two replicators on one path could not find out about each other there: "
-                         "use a service that honours If-None-Match: *");
-    }
-    return rc;
-}
-
 enum hf_code s3_put_if(struct hf_store *base, const struct hf_store_put_if_args *args,
                        char etag[HF_STORE_ETAG], struct hf_err *err)
 {
@@ -203,7 +153,7 @@ struct s3_writer {
     struct hf_store_writer base;
     struct mark mark;
     char *name;
-    struct hf_buf buf;    /* of one part */
+    struct hf_buf buf; /* of one part */
     struct hf_parts *parts;
     struct hf_buf upload; /* id; empty: not begun */
     const char *upload_id;
@@ -310,7 +260,7 @@ enum hf_code s3_writer_new(struct hf_store *base, const struct hf_store_put_args
     struct s3 *s = (struct s3 *)base;
     struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
     if (c.is_new)
-        HF_TRY(check_create_only(s, err));
+        HF_TRY(hf_store_check_create_only(base, hf_s3_create_only(s->bucket), err));
     struct s3_writer *w = hf_calloc(1, sizeof(*w));
     w->base.store = base;
     w->name = hf_strdup(args->name);
@@ -368,14 +318,12 @@ static enum hf_code check_completed(struct s3_writer *w, struct hf_http_reply *r
                       xml.message);
 }
 
-static enum hf_code complete_body(const struct s3_writer *w, struct hf_buf *out,
-                                  struct hf_err *err)
+static enum hf_code complete_body(const struct s3_writer *w, struct hf_buf *out, struct hf_err *err)
 {
     HF_TRY(hf_buf_appendf(out, err, "<CompleteMultipartUpload>"));
     for (unsigned i = 0; i < hf_parts_count(w->parts); i++)
-        HF_TRY(hf_buf_appendf(out, err,
-                              "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag></Part>", i + 1,
-                              hf_parts_etag(w->parts, i)));
+        HF_TRY(hf_buf_appendf(out, err, "<Part><PartNumber>%u</PartNumber><ETag>%s</ETag></Part>",
+                              i + 1, hf_parts_etag(w->parts, i)));
     return hf_buf_appendf(out, err, "</CompleteMultipartUpload>");
 }
 

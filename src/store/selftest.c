@@ -1,6 +1,9 @@
 /*
  * The start-up self-test of conditional writes: what a lease and two writers on one path rest on
  * is tried, not believed. Servers exist that drop the conditions without a word.
+ *
+ * Two sizes: hf_store_selftest tries all a lease needs, some sixty requests; what shipping needs,
+ * create-only puts, takes three (hf_store_check_create_only), before the first put of a process.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -9,8 +12,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/backend.h"
 #include "store/retry.h"
-#include "store/store.h"
 
 enum { RACES = 20, BODY_MAX = 256 };
 
@@ -163,4 +166,50 @@ enum hf_code hf_store_selftest(struct hf_store *s, struct hf_err *err)
     enum hf_code rc = run(s, prefix, err);
     clean(s, prefix);
     return rc;
+}
+
+/* ---- create-only alone ---- */
+
+static enum hf_code try_twice(struct hf_store *s, const char *name, struct hf_err *err)
+{
+    static const char text[] = "is create-only honoured?\n";
+    char etag[HF_STORE_ETAG];
+    HF_TRY(hf_store_put_if(s, name, text, sizeof(text) - 1, NULL, etag, err));
+    enum hf_code rc = hf_store_put_if(s, name, text, sizeof(text) - 1, NULL, etag, err);
+    if (rc == HF_E_EXISTS) {
+        hf_err_reset(err);
+        return HF_OK;
+    }
+    HF_TRY(rc);
+    return hf_err_set(
+        err, HF_E_UNSUPPORTED,
+        "%s: the service ignores If-None-Match: a name that is taken was written again",
+        hf_store_url(s));
+}
+
+static enum hf_code refuse(const struct hf_store *s, struct hf_err *err)
+{
+    if (err == NULL || err->code == HF_OK)
+        hf_err_set(err, HF_E_UNSUPPORTED, "%s: the service does not honour create-only puts",
+                   hf_store_url(s));
+    hf_err_hint(err, "two replicators on one path could not find out about each other there: use a "
+                     "service that honours If-None-Match: *");
+    return HF_E_UNSUPPORTED;
+}
+
+enum hf_code hf_store_check_create_only(struct hf_store *s, atomic_int *holds, struct hf_err *err)
+{
+    int known = atomic_load(holds);
+    if (known != 0)
+        return known > 0 ? HF_OK : refuse(s, err);
+    char nonce[HF_NONCE_TEXT];
+    hf_nonce_make(nonce);
+    HF_AUTO_FREE char *name = hf_asprintf("probe/%s", nonce);
+    const char *const names[] = {name};
+    enum hf_code rc = try_twice(s, name, err);
+    if (rc != HF_OK && rc != HF_E_UNSUPPORTED)
+        return rc;
+    (void)!hf_store_delete(s, names, 1, NULL); /* a probe that stays harms nobody */
+    atomic_store(holds, rc == HF_OK ? 1 : -1);
+    return rc == HF_OK ? HF_OK : refuse(s, err);
 }

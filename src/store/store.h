@@ -93,8 +93,8 @@ typedef enum hf_code hf_store_list_fn(void *arg, const struct hf_store_object *o
  * sub-prefixes are not descended into. A missing prefix is an empty list. */
 HF_MUST enum hf_code hf_store_list(struct hf_store *s, const char *prefix, const char *start_after,
                                    hf_store_list_fn *fn, void *arg, struct hf_err *err);
-/* Everything below prefix at any depth, ascending: one request per 1,000 or 5,000 objects. Only where
- * hf_store_has_deep_lists() says so. */
+/* Everything below prefix at any depth, ascending: one request per 1,000 or 5,000 objects. Only
+ * where hf_store_has_deep_lists() says so. */
 bool hf_store_has_deep_lists(const struct hf_store *s);
 HF_MUST enum hf_code hf_store_list_deep(struct hf_store *s, const char *prefix,
                                         hf_store_list_fn *fn, void *arg, struct hf_err *err);

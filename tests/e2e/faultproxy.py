@@ -5,7 +5,8 @@
 
 Faults: reset-before (nothing reaches the server), reset-after (the server has done it, the answer
 is lost), status-NNN (the server is not asked; retry_after=S), drip (the answer comes slowly),
-truncate (half of the answer's body, then a reset). `down` refuses everything while it is True;
+truncate (half of the answer's body, then a reset), hang (the server is not asked and no answer ever
+comes), empty-list (a stale listing: nothing is there). `down` refuses everything while it is True;
 `clock` (seconds) is how far the server's clock is off: requests dated more than 15 minutes from it
 are refused as Azure does, which Azurite does not check.
 Requests are passed on as they are, signatures hold (Azure's do not cover the host).
@@ -18,6 +19,9 @@ import socketserver
 import struct
 import threading
 import time
+
+
+EMPTY_LIST = '<?xml version="1.0"?><EnumerationResults><Blobs></Blobs><NextMarker /></EnumerationResults>'
 
 
 class Fault:
@@ -91,6 +95,14 @@ class FaultProxy:
             if fault and fault.kind.startswith("status-"):
                 extra = "Retry-After: %s\r\n" % fault.retry_after if fault.retry_after is not None else ""
                 s.sendall(("HTTP/1.1 %s Fault\r\nContent-Length: 0\r\n%s\r\n" % (fault.kind[7:], extra)).encode())
+                continue
+            if fault and fault.kind == "hang":
+                s.settimeout(120)
+                s.recv(1)  # until the other side gives up
+                return None
+            if fault and fault.kind == "empty-list":
+                s.sendall(("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" %
+                           (len(EMPTY_LIST), EMPTY_LIST)).encode())
                 continue
             if self.is_misdated(headers):
                 self.refused += 1
