@@ -1,5 +1,6 @@
 """Scenario restore: see README.md."""
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -9,6 +10,42 @@ from adapters import Db
 from common import MB, copy_ref, mm, sizes
 from azurite import Blob
 from measure import Writer, quiesce, wait_ready, write_spec
+
+
+LTX = re.compile(r"/(\d)/([0-9a-f]{16})-([0-9a-f]{16})\.ltx$")
+
+
+def needed(objs):
+    """What a restore reads: the newest snapshot, then what leads on from it, highest levels first."""
+    found = sorted((-int(m[1]), int(m[2], 16), int(m[3], 16), o) for o, m in ((o, LTX.search(o)) for o in objs) if m)
+    snapshots = [f for f in found if f[0] == -9]
+    best = max(snapshots, key=lambda f: f[2]) if snapshots else None
+    wanted, pos = ([best[3]], best[2]) if best else ([], 0)
+    for level, first, last, o in found:
+        if level != -9 and last > pos and first <= pos + 1:
+            wanted.append(o)
+            pos = last
+    return wanted
+
+
+def curl_ref(ctx, rep, to):
+    """Seconds for one curl process to fetch what a restore needs, and fsync."""
+    os.mkdir(to)
+    b = Blob(ctx.az.port)
+    wanted = needed(b.list(rep.cont))
+    conf = os.path.join(to, "conf")
+    with open(conf, "w") as f:
+        for i, o in enumerate(wanted):
+            f.write('url="%s"\noutput="%s"\n' % (b.url(rep.cont, o), os.path.join(to, str(i))))
+    t = time.monotonic()
+    subprocess.run(["curl", "-sf", "-K", conf], check=True)
+    for i in range(len(wanted)):
+        fd = os.open(os.path.join(to, str(i)), os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+    t = time.monotonic() - t
+    shutil.rmtree(to)
+    return t
 
 
 def sc_restore(ctx, ad):
@@ -36,8 +73,10 @@ def sc_restore(ctx, ad):
     prim = ctx.tool.hash(db.path)
     size = os.path.getsize(db.path)
     R["final_db_bytes"] = size
-    walls, cpus, rss, ok = [], [], [], []
+    walls, cpus, rss, ok, curls = [], [], [], [], []
     for i in range(a.repeats):
+        if ctx.az:  # what it is held against, and it in turn
+            curls.append(curl_ref(ctx, rep, os.path.join(d, "curl")))
         o = os.path.join(d, "out%d.db" % i)
         r = ctx.tool.timed(d, ad.restore_cmd(p.cfg, db.path, o), env=ad.env(), logfile=os.path.join(d, "restore.log"), timeout=a.limit)
         walls.append(r["wall_s"])
@@ -69,6 +108,8 @@ def sc_restore(ctx, ad):
         for rel in objs:
             st, body = b.get(rep.cont, rel)
             tot += len(body)
+        R["ref_curl_fsync_s"] = mm(curls)
+        R["restore_over_curl"] = round(statistics.median(walls) / max(1e-6, statistics.median(curls)), 2)
         R["ref_raw_get_all_s"] = round(time.monotonic() - t, 3)
         R["ref_raw_get_bytes"] = tot
     elif shutil.which("lz4"):
