@@ -219,7 +219,7 @@ static const struct error_row error_rows[] = {
     {"gateway:\n  keys:\n    - {name: kim, key: a, sha256: b}", HF_E_INVALID,
      "holdfast.yml:3:7 gateway.keys[0]: needs one of key, key-file and sha256"},
     {"gateway:\n  keys:\n    - {name: kim, key: a, money-per-day: 1.2345678}", HF_E_INVALID,
-     "holdfast.yml:3:43 gateway.keys[0].money-per-day: '1.2345678' is not an amount (try 2.50; six "
+     "holdfast.yml:3:42 gateway.keys[0].money-per-day: '1.2345678' is not an amount (try 2.50; six "
      "digits behind the point)"},
     {"gateway:\n  keys:\n    - {name: kim, key: a, tokens-per-day: 5}", HF_E_INVALID,
      "holdfast.yml:2:3 gateway: a budget needs journal: FILE, or a restart would forget what was "
@@ -227,7 +227,7 @@ static const struct error_row error_rows[] = {
     {"gateway:\n  prices:\n    - {model: sonnet, input: 3}", HF_E_INVALID,
      "holdfast.yml:3:7 gateway.prices[0]: needs model: HOST/MODEL"},
     {"gateway:\n  prices:\n    - {model: a/b, input: 10000.1}", HF_E_INVALID,
-     "holdfast.yml:3:28 gateway.prices[0].input: '10000.1' is more than 10000"},
+     "holdfast.yml:3:27 gateway.prices[0].input: '10000.1' is more than 10000"},
     {"gateway: {budget-zone: Europe/Bern}", HF_E_INVALID,
      "holdfast.yml:1:10 gateway.budget-zone: 'Europe/Bern' is neither UTC nor an offset such as "
      "+01:00"},
