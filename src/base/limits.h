@@ -72,8 +72,16 @@ enum {
                                         believed for so long: stale listings last seconds */
     HF_LIMIT_FETCH_WHOLE = 1 << 20,  /* an object up to this is fetched by one request, ahead */
     HF_LIMIT_FETCH_KEPT = 8 << 20, /* ... and waits in memory; the rest in a file: the RSS target */
-    HF_LIMIT_S3_PART_MIN = 5 << 20,  /* S3's own, but for the last part */
-    HF_LIMIT_S3_PART_MAX = 64 << 20, /* one part of a writer is in memory; 10,000 make 640 GiB */
+    HF_LIMIT_S3_PART_MIN = 5 << 20,   /* S3's own, but for the last part */
+    HF_LIMIT_S3_PART_MAX = 64 << 20,  /* one part of a writer is in memory; 10,000 make 640 GiB */
+    HF_LIMIT_JOURNAL_QUEUE = 8192,    /* records of the gateway's journal that wait for the
+                                         disk: 1 KiB each; at 100 requests/s 80 s of a stall */
+    HF_LIMIT_JOURNAL_ROWS = 20000000, /* usage rows kept: about 3 GiB, a year at 0.6 requests/s */
+    HF_LIMIT_USAGE_ROWS = 10000,      /* of one answer of the usage page: 3 MiB */
+    HF_LIMIT_GATEWAY_ACCOUNTS = 4096, /* keys seen by one gateway, gone ones included */
+    HF_LIMIT_GATEWAY_SERIES = 2048,   /* pairs of key and model with counters of their own; the
+                                         rest shares one: metrics must not grow with names that
+                                         clients make up */
 };
 
 /* Spooled files over all databases: disk that is not the databases' own. */

@@ -35,6 +35,51 @@ enum hf_code hf_parse_i64(const char *text, int64_t min, int64_t max, int64_t *o
     return HF_OK;
 }
 
+enum { MICRO_DIGITS = 6 };
+
+enum hf_code hf_parse_micro(const char *text, int64_t max, int64_t *out, struct hf_err *err)
+{
+    const char *p = text;
+    int64_t v = 0;
+    int n_digits = 0;
+    int n_behind = -1; /* -1: no point yet */
+    bool is_large = false;
+    for (; is_digit(*p) || (*p == '.' && n_behind < 0); p++) {
+        if (*p == '.') {
+            n_behind = 0;
+            continue;
+        }
+        is_large = is_large || v > (INT64_MAX - 9) / 10;
+        v = is_large ? v : v * 10 + (*p - '0');
+        n_digits++;
+        n_behind += n_behind >= 0;
+    }
+    if (*p != '\0' || n_digits == 0 || n_behind > MICRO_DIGITS)
+        return hf_err_set(err, HF_E_INVALID,
+                          "'" SHOWN "' is not an amount (try 2.50; six digits behind the point)",
+                          text);
+    for (int i = n_behind < 0 ? 0 : n_behind; i < MICRO_DIGITS; i++) {
+        is_large = is_large || v > INT64_MAX / 10;
+        v = is_large ? v : v * 10;
+    }
+    if (is_large || v > max)
+        return hf_err_set(err, HF_E_INVALID, "'" SHOWN "' is more than %" PRId64, text,
+                          max / 1000000);
+    *out = v;
+    return HF_OK;
+}
+
+void hf_micro_format(int64_t micro, char out[HF_MICRO_TEXT])
+{
+    uint64_t v = micro < 0 ? 0 - (uint64_t)micro : (uint64_t)micro;
+    int n = snprintf(out, HF_MICRO_TEXT, "%s%" PRIu64 ".%06" PRIu64, micro < 0 ? "-" : "",
+                     v / 1000000, v % 1000000);
+    while (n > 0 && out[n - 1] == '0')
+        out[--n] = '\0';
+    if (n > 0 && out[n - 1] == '.')
+        out[n - 1] = '\0';
+}
+
 struct unit {
     const char *word;
     int64_t factor;

@@ -21,6 +21,13 @@ HF_MUST enum hf_code hf_parse_duration_ns(const char *text, int64_t *out, struct
 HF_MUST enum hf_code hf_parse_size(const char *text, int64_t *out, struct hf_err *err);
 /* RFC 3339 with any offset and fraction, "2026-11-22T10:49:03.5+01:00": ms since the epoch. */
 HF_MUST enum hf_code hf_parse_time_ms(const char *text, int64_t *out, struct hf_err *err);
+/* "12", "0.88", ".5": millionths, 0 <= value <= max, never through a floating number. More than six
+ * digits behind the point are refused. */
+HF_MUST enum hf_code hf_parse_micro(const char *text, int64_t max, int64_t *out,
+                                    struct hf_err *err);
+/* "0.88", "-12", "3.000001": millionths as a decimal without zeros at its end. */
+#define HF_MICRO_TEXT 32
+void hf_micro_format(int64_t micro, char out[HF_MICRO_TEXT]);
 /* One to 16 hex digits, at least 1. */
 HF_MUST enum hf_code hf_parse_txid(const char *text, uint64_t *out, struct hf_err *err);
 

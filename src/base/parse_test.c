@@ -265,6 +265,48 @@ static void test_bool(void **state)
 }
 
 /* Advice at the end of the text must survive a value of any length. */
+static void test_micro(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t micro;     /* -1: refused */
+        const char *shown; /* NULL: as it was written */
+    } rows[] = {
+        {"0", 0, NULL},
+        {"3", 3000000, NULL},
+        {"0.88", 880000, NULL},
+        {".5", 500000, "0.5"},
+        {"3.", 3000000, "3"},
+        {"1.500000", 1500000, "1.5"},
+        {"0.000001", 1, NULL},
+        {"1000000", INT64_C(1000000000000), NULL},
+        {"1000000.000001", -1, NULL},
+        {"9223372036854775807", -1, NULL},
+        {"99999999999999999999999", -1, NULL},
+        {"0.0000001", -1, NULL},
+        {"1.2.3", -1, NULL},
+        {"-1", -1, NULL},
+        {"1e3", -1, NULL},
+        {"", -1, NULL},
+        {".", -1, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        char shown[HF_MICRO_TEXT];
+        int64_t v = -1;
+        enum hf_code rc = hf_parse_micro(rows[i].text, INT64_C(1000000000000), &v, NULL);
+        if (rc != (rows[i].micro < 0 ? HF_E_INVALID : HF_OK) || v != rows[i].micro)
+            fail_msg("'%s' is %lld", rows[i].text, (long long)v);
+        if (rc != HF_OK)
+            continue;
+        hf_micro_format(v, shown);
+        assert_string_equal(shown, rows[i].shown == NULL ? rows[i].text : rows[i].shown);
+    }
+    char shown[HF_MICRO_TEXT];
+    hf_micro_format(INT64_MIN, shown);
+    assert_string_equal(shown, "-9223372036854.775808");
+}
+
 static void test_long_values_are_cut(void **state)
 {
     (void)state;
@@ -289,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_time_round_trip),
         cmocka_unit_test(test_txid),
         cmocka_unit_test(test_bool),
+        cmocka_unit_test(test_micro),
         cmocka_unit_test(test_long_values_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cmd/common.h"
 #include "cmd/gateway_ask.h"
+#include "cmd/gateway_money.h"
 #include "cmd/rows.h"
 #include "gateway/gateway.h"
 #include "gateway/plan.h"
@@ -21,6 +22,8 @@ struct options {
     const char *down;
     bool json;
     bool is_check;
+    struct hf_gateway_usage usage;
+    struct hf_gateway_override override;
 };
 
 #define OPT(name_, kind_, member, ...)                                                             \
@@ -35,8 +38,19 @@ static const struct hf_flag flags[] = {
     OPT("down", HF_FLAG_STRING, down, .value = "HOST", .marks = HF_FLAG_OURS,
         .doc = "With explain and what-if: as if HOST could not be reached."),
     OPT("json", HF_FLAG_BOOL, json, .marks = HF_FLAG_OURS,
-        .doc = "With an argument: as JSON, schemas holdfast.gateway-status/1 and "
-               "holdfast.gateway-explain/1."),
+        .doc = "With an argument: as JSON, schemas holdfast.gateway-status/1, -explain/1, "
+               "-routes/1, -usage/1 and -overrides/1."),
+    OPT("by", HF_FLAG_STRING, usage.by, .value = "WORDS", .marks = HF_FLAG_OURS,
+        .doc = "With usage: what to sum by, of key, route, model, host, day and outcome; without "
+               "it key,model. With override: who does it; without it $USER."),
+    OPT("since", HF_FLAG_STRING, usage.since, .value = "TIME", .marks = HF_FLAG_OURS,
+        .doc = "With usage: 24h, 2026-11-27 or 2026-11-27T10:00:00Z."),
+    OPT("watch", HF_FLAG_BOOL, usage.is_watch, .marks = HF_FLAG_OURS,
+        .doc = "With usage: again every two seconds."),
+    OPT("for", HF_FLAG_STRING, override.span, .value = "TIME", .marks = HF_FLAG_OURS,
+        .doc = "With override set and pin: how long it counts, such as 2h. Without it 24h."),
+    OPT("why", HF_FLAG_STRING, override.why, .value = "TEXT", .marks = HF_FLAG_OURS,
+        .doc = "With override set and pin: the reason, for whoever wonders later."),
     OPT("config-validate", HF_FLAG_BOOL, is_check, .marks = HF_FLAG_OURS,
         .doc = "Only compiles configuration and tier file, and ends."),
 };
@@ -73,6 +87,10 @@ static void reload(struct hf_gateway *g, const struct options *o, struct hf_conf
     if (strcmp(next->gateway.listen, (*cfg)->gateway.listen) != 0)
         hf_log(HF_LOG_WARN, "listen counts only after a restart",
                HF_F_STR("listen", next->gateway.listen), HF_F_END);
+    bool had_journal = (*cfg)->gateway.journal != NULL;
+    if (had_journal != (next->gateway.journal != NULL) ||
+        (had_journal && strcmp((*cfg)->gateway.journal, next->gateway.journal) != 0))
+        hf_log(HF_LOG_WARN, "journal counts only after a restart", HF_F_END);
     hf_gateway_reload(g, &next->gateway, plan);
     hf_config_free(*cfg);
     *cfg = next;
@@ -103,25 +121,115 @@ static enum hf_code serve(struct hf_config **cfg, const struct options *o, struc
     return HF_OK;
 }
 
+/* What is asked of a running gateway. */
+struct question {
+    const struct hf_gateway_ask *ask;
+    const struct hf_gw_plan *plan;
+    const struct options *o;
+    const char **args; /* behind the words */
+};
+typedef enum hf_code question_fn(const struct question *q, struct hf_err *err);
+
+static enum hf_code q_status(const struct question *q, struct hf_err *err)
+{
+    return hf_gateway_ask_status(q->ask, err);
+}
+
+static enum hf_code q_hosts(const struct question *q, struct hf_err *err)
+{
+    return hf_gateway_ask_hosts(q->ask, err);
+}
+
+static enum hf_code q_routes(const struct question *q, struct hf_err *err)
+{
+    return hf_gateway_ask_routes(q->ask, q->plan, err);
+}
+
+static enum hf_code q_explain(const struct question *q, struct hf_err *err)
+{
+    return hf_gateway_ask_explain(q->ask, q->args[0], err);
+}
+
+static enum hf_code q_what_if(const struct question *q, struct hf_err *err)
+{
+    if (q->o->down == NULL)
+        return hf_err_set(err, HF_E_INVALID, "try what-if --down HOST");
+    return hf_gateway_ask_routes(q->ask, q->plan, err);
+}
+
+static enum hf_code q_usage(const struct question *q, struct hf_err *err)
+{
+    return hf_gateway_usage_show(q->ask, &q->o->usage, err);
+}
+
+static enum hf_code change_override(const struct question *q, const char *verb, struct hf_err *err)
+{
+    struct hf_gateway_override o = q->o->override;
+    o.verb = verb;
+    o.subject = q->args[0];
+    o.host = strcmp(verb, "pin") == 0 ? q->args[1] : NULL;
+    o.by = q->o->usage.by;
+    return hf_gateway_override_do(q->ask, &o, err);
+}
+
+static enum hf_code q_override_list(const struct question *q, struct hf_err *err)
+{
+    struct hf_gateway_override o = {.verb = "list"};
+    return hf_gateway_override_do(q->ask, &o, err);
+}
+
+static enum hf_code q_override_set(const struct question *q, struct hf_err *err)
+{
+    return change_override(q, "set", err);
+}
+
+static enum hf_code q_override_pin(const struct question *q, struct hf_err *err)
+{
+    return change_override(q, "pin", err);
+}
+
+static enum hf_code q_override_clear(const struct question *q, struct hf_err *err)
+{
+    return change_override(q, "clear", err);
+}
+
+static const struct {
+    const char *word;
+    const char *second; /* NULL: none */
+    int n_args;         /* behind the words */
+    question_fn *fn;
+} questions[] = {
+    {"status", NULL, 0, q_status},
+    {"hosts", NULL, 0, q_hosts},
+    {"routes", NULL, 0, q_routes},
+    {"routes", "explain", 1, q_explain},
+    {"what-if", NULL, 0, q_what_if},
+    {"usage", NULL, 0, q_usage},
+    {"override", "list", 0, q_override_list},
+    {"override", "set", 1, q_override_set},
+    {"override", "pin", 2, q_override_pin},
+    {"override", "clear", 1, q_override_clear},
+};
+
 static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
                         const struct hf_gw_plan *plan, struct hf_err *err)
 {
     const struct options *o = run->options;
-    const char *what = run->args[0];
     struct hf_gateway_ask a = {.conf = &cfg->gateway, .is_json = o->json, .down = o->down};
-    if (strcmp(what, "status") == 0 && run->n_args == 1)
-        return hf_gateway_ask_status(&a, err);
-    if (strcmp(what, "hosts") == 0 && run->n_args == 1)
-        return hf_gateway_ask_hosts(&a, err);
-    if (strcmp(what, "routes") == 0 && run->n_args == 1)
-        return hf_gateway_ask_routes(&a, plan, err);
-    if (strcmp(what, "routes") == 0 && run->n_args == 3 && strcmp(run->args[1], "explain") == 0)
-        return hf_gateway_ask_explain(&a, run->args[2], err);
-    if (strcmp(what, "what-if") == 0 && run->n_args == 1 && o->down != NULL)
-        return hf_gateway_ask_routes(&a, plan, err);
-    return hf_err_set(err, HF_E_INVALID,
-                      "no such question: try status, hosts, routes, routes explain MODEL, or "
-                      "what-if --down HOST");
+    struct question q = {.ask = &a, .plan = plan, .o = o};
+    for (size_t i = 0; i < HF_ARRAY_LEN(questions); i++) {
+        int n_words = questions[i].second == NULL ? 1 : 2;
+        if (strcmp(run->args[0], questions[i].word) != 0 ||
+            run->n_args != n_words + questions[i].n_args ||
+            (n_words == 2 && strcmp(run->args[1], questions[i].second) != 0))
+            continue;
+        q.args = run->args + n_words;
+        return questions[i].fn(&q, err);
+    }
+    return hf_err_set(
+        err, HF_E_INVALID,
+        "no such question: try status, hosts, routes, routes explain MODEL, usage, "
+        "what-if --down HOST, or override list, set HOST, pin ROUTE HOST, clear NAME");
 }
 
 static enum hf_code run_gateway(struct hf_run *run, struct hf_err *err)
@@ -152,6 +260,9 @@ static const struct hf_example examples[] = {
     {"holdfast gateway hosts", "what the running gateway thinks of its hosts"},
     {"holdfast gateway routes explain qwen3:32b", "where a request for it would go now, and why"},
     {"holdfast gateway what-if --down anvil", "what would become of every route"},
+    {"holdfast gateway usage --by key,model --since 24h", "who used what, and what it cost"},
+    {"holdfast gateway override set forge --for 2h --why 'new fan'", "takes a host out"},
+    {"holdfast gateway override pin coder anvil --for 8h", "sends a route to one host"},
     {NULL, NULL},
 };
 
@@ -159,9 +270,10 @@ const struct hf_command hf_cmd_gateway = {
     .name = "gateway",
     .group = "Protect",
     .summary = "keep model requests answered when a host dies",
-    .args = "[status | hosts | routes [explain MODEL] | what-if]",
+    .args = "[status | hosts | routes [explain MODEL] | what-if | usage | override [list | set "
+            "HOST | pin ROUTE HOST | clear NAME]]",
     .min_args = 0,
-    .max_args = 3,
+    .max_args = 4,
     .flags = flags,
     .n_flags = HF_ARRAY_LEN(flags),
     .options_size = sizeof(struct options),
@@ -173,5 +285,6 @@ const struct hf_command hf_cmd_gateway = {
            "SIGHUP reads the configuration again: hosts, routes and times are taken over while "
            "requests run, one that is wrong is named in the log and changes nothing. SIGTERM "
            "drains: running answers get gateway.drain-timeout to end. With an argument it "
-           "asks the gateway that runs with the same configuration.",
+           "asks the gateway that runs with the same configuration; where gateway.keys are set it "
+           "shows an admin key of the configuration, or HOLDFAST_GATEWAY_KEY.",
 };

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -10,8 +11,9 @@
 #include "codec/jsonscan.h"
 #include "gateway/plan.h"
 #include "net/httpclient.h"
+#include "os/file.h"
 
-enum { ANSWER_BYTES = 16 << 20, TIMEOUT_MS = 10000, TEXT = 300 };
+enum { ANSWER_BYTES = 16 << 20, TIMEOUT_MS = 10000, TEXT = 300, KEY_BYTES = 4096 };
 
 /* ---- asking ---- */
 
@@ -25,30 +27,91 @@ static char *base_url(const struct hf_config_gateway *conf)
     return hf_asprintf("%s://%s%s", scheme, listen[0] == ':' ? "127.0.0.1" : "", listen);
 }
 
-static enum hf_code get(const struct hf_gateway_ask *a, const char *path,
-                        struct hf_http_reply *reply, struct hf_err *err)
+/* The secret to show; NULL: none. The caller frees it. */
+static enum hf_code admin_key(const struct hf_config_gateway *conf, char **out, struct hf_err *err)
+{
+    const char *said = getenv("HOLDFAST_GATEWAY_KEY");
+    size_t len = 0;
+    *out = said == NULL ? NULL : hf_strdup(said);
+    for (size_t i = 0; *out == NULL && i < conf->n_keys; i++) {
+        const struct hf_config_gateway_key *k = &conf->keys[i];
+        if (!k->is_admin)
+            continue;
+        if (k->key != NULL)
+            *out = hf_strdup(k->key);
+        else if (k->key_file != NULL)
+            HF_TRY(hf_path_read(k->key_file, KEY_BYTES, out, &len, err));
+    }
+    if (*out != NULL)
+        (*out)[strcspn(*out, "\r\n")] = '\0';
+    return HF_OK;
+}
+
+static void explain_status(int status, struct hf_err *err)
+{
+    if (status == 401)
+        hf_err_hint(err, "set HOLDFAST_GATEWAY_KEY to a key that is admin");
+}
+
+enum hf_code hf_gateway_ask_call(const struct hf_gateway_ask *a, const struct hf_gateway_call *c,
+                                 struct hf_http_reply *reply, struct hf_err *err)
 {
     struct hf_http_client *client = NULL;
     struct hf_http_client_opts o = {.tls = {.ca_file = a->conf->tls_cert}};
     HF_AUTO_FREE char *base = base_url(a->conf);
-    HF_AUTO_FREE char *url = hf_asprintf("%s%s", base, path);
-    struct hf_http_request req = {
-        .method = "GET", .url = url, .deadlines = {.total_ms = TIMEOUT_MS}};
+    HF_AUTO_FREE char *url = hf_asprintf("%s%s", base, c->path);
+    HF_AUTO_FREE char *key = NULL;
+    struct hf_http_header headers[2] = {{"Content-Type", "application/json"}};
+    struct hf_http_request req = {.method = c->method,
+                                  .url = url,
+                                  .headers = headers,
+                                  .n_headers = 1,
+                                  .body = c->body,
+                                  .body_len = c->body == NULL ? 0 : strlen(c->body),
+                                  .deadlines = {.total_ms = TIMEOUT_MS}};
     if (strncmp(a->conf->listen, "unix:", 5) == 0)
         return hf_err_set(err, HF_E_UNSUPPORTED,
                           "the gateway listens on a unix socket; ask it with curl --unix-socket");
+    HF_TRY(admin_key(a->conf, &key, err));
+    HF_AUTO_FREE char *bearer = hf_asprintf("Bearer %s", key == NULL ? "" : key);
+    if (key != NULL)
+        headers[req.n_headers++] = (struct hf_http_header){"Authorization", bearer};
     HF_TRY(hf_http_client_new(&o, &client, err));
     enum hf_code rc = hf_http_do(client, &req, reply, err);
-    if (rc == HF_OK && reply->head.status != 200)
-        rc = hf_err_set(err, HF_E_INVALID, "%s answered %d: %.200s", base, reply->head.status,
+    if (rc == HF_OK && reply->head.status != 200) {
+        rc = hf_err_set(err, HF_E_INVALID, "%s answered %d: %.300s", base, reply->head.status,
                         hf_buf_str(&reply->body));
-    else if (rc != HF_OK)
+        explain_status(reply->head.status, err);
+    } else if (rc != HF_OK) {
         hf_err_hint(err, "is `holdfast gateway` running with this configuration?");
+    }
     hf_http_client_free(client);
     return rc;
 }
 
+static enum hf_code get(const struct hf_gateway_ask *a, const char *path,
+                        struct hf_http_reply *reply, struct hf_err *err)
+{
+    struct hf_gateway_call c = {.method = "GET", .path = path};
+    return hf_gateway_ask_call(a, &c, reply, err);
+}
+
 /* ---- reading ---- */
+
+/* "kim until 2026-11-28T10:00:00.000Z: new fan" */
+static void override_text(const struct hf_jsonscan_value *v, char out[TEXT])
+{
+    static const char *const keys[] = {"by", "expires", "why"};
+    struct hf_jsonscan_value m[3];
+    char text[3][90];
+    if (hf_jsonscan_find(v->text, v->len, keys, 3, m, NULL) != HF_OK)
+        return;
+    for (int i = 0; i < 3; i++) {
+        if (hf_jsonscan_str(&m[i], text[i], sizeof(text[i]), NULL) != HF_OK)
+            snprintf(text[i], sizeof(text[i]), "?");
+    }
+    snprintf(out, TEXT, "%s until %s: %s", text[0], text[1], text[2]);
+}
 
 /* A member as text for a cell: strings unescaped, numbers as they are. */
 static const char *cell(const struct hf_jsonscan_value *v, char out[TEXT])
@@ -57,6 +120,8 @@ static const char *cell(const struct hf_jsonscan_value *v, char out[TEXT])
     if (v->kind == HF_JSON_STRING) {
         if (hf_jsonscan_str(v, out, TEXT, NULL) != HF_OK)
             snprintf(out, TEXT, "?");
+    } else if (v->kind == HF_JSON_OBJECT) {
+        override_text(v, out);
     } else if (v->kind == HF_JSON_NUMBER || v->kind == HF_JSON_TRUE || v->kind == HF_JSON_FALSE) {
         snprintf(out, TEXT, "%.*s", (int)(v->len < 100 ? v->len : 100), v->text);
     }
@@ -64,8 +129,8 @@ static const char *cell(const struct hf_jsonscan_value *v, char out[TEXT])
 }
 
 /* One row a member of the array, one column a key. */
-static enum hf_code table_of(const struct hf_jsonscan_value *array, const char *const *keys,
-                             size_t n, struct hf_err *err)
+enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const char *const *keys,
+                                  size_t n, struct hf_err *err)
 {
     struct hf_jsonscan s;
     struct hf_jsonscan_value item;
@@ -124,11 +189,11 @@ enum hf_code hf_gateway_ask_status(const struct hf_gateway_ask *a, struct hf_err
 static enum hf_code hosts_text(struct hf_http_reply *r, struct hf_err *err)
 {
     static const char *const keys[] = {"hosts"};
-    static const char *const columns[] = {"name",   "state", "reason", "address",
-                                          "active", "ok",    "failed", "error"};
+    static const char *const columns[] = {"name", "state",  "reason",   "address", "active",
+                                          "ok",   "failed", "override", "error"};
     struct hf_jsonscan_value v;
     HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 1, &v, err));
-    return table_of(&v, columns, HF_ARRAY_LEN(columns), err);
+    return hf_gateway_ask_table(&v, columns, HF_ARRAY_LEN(columns), err);
 }
 
 enum hf_code hf_gateway_ask_hosts(const struct hf_gateway_ask *a, struct hf_err *err)
@@ -162,14 +227,16 @@ static enum hf_code explain(const struct hf_gateway_ask *a, const char *model,
 
 static enum hf_code explain_text(struct hf_http_reply *r, struct hf_err *err)
 {
-    static const char *const keys[] = {"model", "route", "decision", "candidates"};
+    static const char *const keys[] = {"model", "route", "decision", "candidates", "override"};
     static const char *const columns[] = {"host", "model", "state", "verdict"};
-    struct hf_jsonscan_value v[4];
+    struct hf_jsonscan_value v[5];
     char text[TEXT];
-    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 4, v, err));
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 5, v, err));
+    if (v[4].kind == HF_JSON_OBJECT)
+        HF_TRY(hf_out_print(err, "%-9s %s\n", keys[4], cell(&v[4], text)));
     for (size_t i = 0; i < 3; i++)
         HF_TRY(hf_out_print(err, "%-9s %s\n", keys[i], cell(&v[i], text)));
-    return table_of(&v[3], columns, HF_ARRAY_LEN(columns), err);
+    return hf_gateway_ask_table(&v[3], columns, HF_ARRAY_LEN(columns), err);
 }
 
 enum hf_code hf_gateway_ask_explain(const struct hf_gateway_ask *a, const char *model,

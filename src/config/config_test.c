@@ -214,6 +214,23 @@ struct error_row {
 };
 
 static const struct error_row error_rows[] = {
+    {"gateway:\n  keys:\n    - {name: kim}", HF_E_INVALID,
+     "holdfast.yml:3:7 gateway.keys[0]: needs one of key, key-file and sha256"},
+    {"gateway:\n  keys:\n    - {name: kim, key: a, sha256: b}", HF_E_INVALID,
+     "holdfast.yml:3:7 gateway.keys[0]: needs one of key, key-file and sha256"},
+    {"gateway:\n  keys:\n    - {name: kim, key: a, money-per-day: 1.2345678}", HF_E_INVALID,
+     "holdfast.yml:3:42 gateway.keys[0].money-per-day: '1.2345678' is not an amount (try 2.50; six "
+     "digits behind the point)"},
+    {"gateway:\n  keys:\n    - {name: kim, key: a, tokens-per-day: 5}", HF_E_INVALID,
+     "holdfast.yml:2:3 gateway: a budget needs journal: FILE, or a restart would forget what was "
+     "spent"},
+    {"gateway:\n  prices:\n    - {model: sonnet, input: 3}", HF_E_INVALID,
+     "holdfast.yml:3:7 gateway.prices[0]: needs model: HOST/MODEL"},
+    {"gateway:\n  prices:\n    - {model: a/b, input: 10000.1}", HF_E_INVALID,
+     "holdfast.yml:3:27 gateway.prices[0].input: '10000.1' is more than 10000"},
+    {"gateway: {budget-zone: Europe/Bern}", HF_E_INVALID,
+     "holdfast.yml:1:10 gateway.budget-zone: 'Europe/Bern' is neither UTC nor an offset such as "
+     "+01:00"},
     {REPLICA("monitor-interval: ten"), HF_E_INVALID,
      "holdfast.yml:4:23 dbs[0].monitor-interval: 'ten' is not a duration (try 10s)"},
     {DB("replicas:\n      - path: /r/a\n        sync-interval: 10"), HF_E_INVALID,

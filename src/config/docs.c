@@ -32,6 +32,8 @@ static const char *kind_text(const struct hf_key *key)
         return "whole number";
     case HF_KEY_OCTAL:
         return "permission bits";
+    case HF_KEY_MICRO:
+        return "amount";
     case HF_KEY_SIZE:
         return "size";
     case HF_KEY_NS:
@@ -56,6 +58,8 @@ static void number_text(const struct hf_key *key, int64_t value, char out[HF_DUR
 {
     if (key->kind == HF_KEY_NS || key->kind == HF_KEY_MS)
         hf_duration_format(key->kind == HF_KEY_MS ? value * 1000000 : value, out);
+    else if (key->kind == HF_KEY_MICRO)
+        hf_micro_format(value, out);
     else
         snprintf(out, HF_DURATION_TEXT, "%" PRId64, value);
 }
@@ -153,6 +157,7 @@ enum hf_code hf_docs_reference(struct hf_buf *out, struct hf_err *err)
         "escape.\n"
         "- Durations: `500ms`, `10s`, `5m`, `24h`, `1h30m`. There are no days: 7 days are `168h`.\n"
         "- Sizes: `4096`, `64KB`, `5MB`, `1GB`; KB = 1024.\n"
+        "- Amounts of money: `3`, `0.88`, in whatever currency the prices are in.\n"
         "- A key that nobody knows is named in a warning with a suggestion; "
         "`holdfast config check` fails on it.\n"
         "- Anchors, aliases and `<<` merges work.\n");
@@ -262,6 +267,10 @@ static void schema_value(struct hf_json *j, const struct hf_key *key)
     case HF_KEY_SIZE:
         hf_json_key(j, "type");
         hf_json_raw(j, "[\"integer\", \"string\"]");
+        return;
+    case HF_KEY_MICRO:
+        hf_json_key(j, "type");
+        hf_json_raw(j, "[\"number\", \"string\"]");
         return;
     case HF_KEY_REFUSED:
         hf_json_key(j, "not");

@@ -1,6 +1,7 @@
 /* Reads the lists of the gateway: section; what is a plain key, the schema rows have read. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/place.h"
 #include "config/schema.h"
@@ -44,6 +45,77 @@ static enum hf_code read_route(struct hf_reading *rd, const struct hf_yaml *node
     return HF_OK;
 }
 
+static enum hf_code read_key(struct hf_reading *rd, const struct hf_yaml *node, const char *name,
+                             struct hf_config_gateway_key *k)
+{
+    struct hf_view views[] = {{&hf_section_gateway_key, 0, k}, {NULL, 0, NULL}};
+    hf_schema_defaults(&hf_section_gateway_key, k);
+    HF_TRY(hf_schema_apply(rd, node, name, views));
+    k->line = node->line;
+    k->key_file = beside(rd->cfg, k->key_file);
+    if (k->name == NULL || strlen(k->name) >= NAME_BYTES)
+        return hf_reading_fail(rd, node, name, "needs a name of at most %d bytes", NAME_BYTES - 1);
+    if ((k->key != NULL) + (k->key_file != NULL) + (k->sha256 != NULL) != 1)
+        return hf_reading_fail(rd, node, name, "needs one of key, key-file and sha256");
+    return HF_OK;
+}
+
+static enum hf_code read_price(struct hf_reading *rd, const struct hf_yaml *node, const char *name,
+                               struct hf_config_gateway_price *p)
+{
+    struct hf_view views[] = {{&hf_section_gateway_price, 0, p}, {NULL, 0, NULL}};
+    hf_schema_defaults(&hf_section_gateway_price, p);
+    HF_TRY(hf_schema_apply(rd, node, name, views));
+    p->line = node->line;
+    if (p->model == NULL || strchr(p->model, '/') == NULL)
+        return hf_reading_fail(rd, node, name, "needs model: HOST/MODEL");
+    return HF_OK;
+}
+
+static bool is_limited(const struct hf_config_budget *b)
+{
+    return b->money_day >= 0 || b->money_all >= 0 || b->tokens_day >= 0 || b->tokens_all >= 0;
+}
+
+static bool two_digits(const char *text, int64_t max, int64_t *out)
+{
+    bool is_it = text[0] >= '0' && text[0] <= '9' && text[1] >= '0' && text[1] <= '9';
+    *out = is_it ? (text[0] - '0') * 10 + (text[1] - '0') : 0;
+    return is_it && *out <= max;
+}
+
+/* "UTC", "+02:00", "-03:30" */
+static bool parse_zone(const char *text, int64_t *minutes)
+{
+    int64_t hours = 0;
+    int64_t rest = 0;
+    *minutes = 0;
+    if (strcasecmp(text, "utc") == 0)
+        return true;
+    if (strlen(text) != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' ||
+        !two_digits(text + 1, 14, &hours) || !two_digits(text + 4, 59, &rest))
+        return false;
+    *minutes = (hours * 60 + rest) * (text[0] == '-' ? -1 : 1);
+    return true;
+}
+
+static enum hf_code check_money(struct hf_reading *rd, const struct hf_yaml *section)
+{
+    struct hf_config_gateway *g = &rd->cfg->gateway;
+    bool is_needed = is_limited(&g->budget);
+    for (size_t i = 0; i < g->n_keys; i++)
+        is_needed = is_needed || is_limited(&g->keys[i].budget);
+    if (is_needed && g->journal == NULL)
+        return hf_reading_fail(rd, section, "gateway",
+                               "a budget needs journal: FILE, or a restart "
+                               "would forget what was spent");
+    if (!parse_zone(g->budget_zone, &g->budget_zone_min))
+        return hf_reading_fail(rd, section, "gateway.budget-zone",
+                               "'%.40s' is neither UTC nor an offset such as +01:00",
+                               g->budget_zone);
+    return HF_OK;
+}
+
 static enum hf_code list_of(struct hf_reading *rd, const struct hf_yaml *section, const char *key,
                             const struct hf_yaml **out)
 {
@@ -61,6 +133,30 @@ static enum hf_code list_of(struct hf_reading *rd, const struct hf_yaml *section
     return HF_OK;
 }
 
+/* Keys and prices. */
+static enum hf_code read_money(struct hf_reading *rd, const struct hf_yaml *section)
+{
+    struct hf_config *cfg = rd->cfg;
+    struct hf_config_gateway *g = &cfg->gateway;
+    const struct hf_yaml *list = NULL;
+    char name[NAME_BYTES];
+    HF_TRY(list_of(rd, section, "keys", &list));
+    g->n_keys = list == NULL ? 0 : list->n;
+    g->keys = hf_arena_alloc(cfg->arena, g->n_keys + 1, sizeof(*g->keys));
+    for (size_t i = 0; i < g->n_keys; i++) {
+        snprintf(name, sizeof(name), "gateway.keys[%zu]", i);
+        HF_TRY(read_key(rd, list->items[i], name, &g->keys[i]));
+    }
+    HF_TRY(list_of(rd, section, "prices", &list));
+    g->n_prices = list == NULL ? 0 : list->n;
+    g->prices = hf_arena_alloc(cfg->arena, g->n_prices + 1, sizeof(*g->prices));
+    for (size_t i = 0; i < g->n_prices; i++) {
+        snprintf(name, sizeof(name), "gateway.prices[%zu]", i);
+        HF_TRY(read_price(rd, list->items[i], name, &g->prices[i]));
+    }
+    return check_money(rd, section);
+}
+
 enum hf_code hf_config_read_gateway(struct hf_reading *rd, const struct hf_yaml *root)
 {
     struct hf_config *cfg = rd->cfg;
@@ -74,6 +170,7 @@ enum hf_code hf_config_read_gateway(struct hf_reading *rd, const struct hf_yaml 
     g->tier_routing = beside(cfg, g->tier_routing);
     g->health_file = beside(cfg, g->health_file);
     g->override_file = beside(cfg, g->override_file);
+    g->journal = beside(cfg, g->journal);
     g->tls_cert = beside(cfg, g->tls_cert);
     g->tls_key = beside(cfg, g->tls_key);
     HF_TRY(list_of(rd, section, "hosts", &list));
@@ -90,5 +187,5 @@ enum hf_code hf_config_read_gateway(struct hf_reading *rd, const struct hf_yaml 
         snprintf(name, sizeof(name), "gateway.routes[%zu]", i);
         HF_TRY(read_route(rd, list->items[i], name, &g->routes[i]));
     }
-    return HF_OK;
+    return read_money(rd, section);
 }

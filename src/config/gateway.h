@@ -41,6 +41,41 @@ struct hf_config_gateway_route {
     int line;
 };
 
+/* Limits; -1: none. Money in millionths of the currency the prices are in. */
+struct hf_config_budget {
+    int64_t money_day;
+    int64_t money_all; /* since the journal began */
+    int64_t tokens_day;
+    int64_t tokens_all;
+};
+
+/* What a client shows to be let in, and what it may then do. */
+struct hf_config_gateway_key {
+    const char *name;
+    const char *key;                 /* secret */
+    const char *key_file;            /* absolute; NULL: none */
+    const char *sha256;              /* hex digits of the hash of the key */
+    struct hf_config_strings models; /* globs; none: every model */
+    bool is_private;                 /* its requests never leave the house */
+    bool is_admin;
+    bool may_pin;
+    int priority;       /* 0: interactive, 1: batch */
+    int64_t parallel;   /* 0: no limit */
+    int64_t per_minute; /* 0: no limit */
+    struct hf_config_budget budget;
+    int line;
+};
+
+/* Prices in millionths of the currency for a million tokens. */
+struct hf_config_gateway_price {
+    const char *model; /* glob over HOST/MODEL */
+    int64_t input;
+    int64_t output;
+    int64_t cached;      /* -1: as input */
+    int64_t cache_write; /* -1: as input */
+    int line;
+};
+
 struct hf_config_gateway {
     bool is_set; /* the section is there */
     const char *listen;
@@ -67,6 +102,16 @@ struct hf_config_gateway {
     size_t n_hosts;
     struct hf_config_gateway_route *routes;
     size_t n_routes;
+    struct hf_config_gateway_key *keys;
+    size_t n_keys;
+    struct hf_config_gateway_price *prices;
+    size_t n_prices;
+    const char *journal; /* absolute; NULL: none */
+    int64_t journal_keep_ms;
+    const char *budget_zone; /* "UTC", "+02:00" */
+    int64_t budget_zone_min; /* the same in minutes east of UTC */
+    int64_t default_output_tokens;
+    struct hf_config_budget budget; /* of all keys together */
 };
 
 #endif

@@ -133,6 +133,8 @@ static enum hf_code parse_number(const struct hf_key *key, const char *text, int
     switch (key->kind) {
     case HF_KEY_OCTAL:
         return parse_octal(text, key->max, out, err);
+    case HF_KEY_MICRO:
+        return hf_parse_micro(text, key->max, out, err);
     case HF_KEY_SIZE:
         HF_TRY(hf_parse_size(text, &v, err));
         break;
@@ -204,7 +206,7 @@ static enum hf_code set_scalar(const struct hf_key *key, const char *text, void 
 static bool is_number(enum hf_key_kind kind)
 {
     return kind == HF_KEY_TRI || kind == HF_KEY_INT || kind == HF_KEY_OCTAL ||
-           kind == HF_KEY_SIZE || kind == HF_KEY_NS || kind == HF_KEY_MS;
+           kind == HF_KEY_SIZE || kind == HF_KEY_NS || kind == HF_KEY_MS || kind == HF_KEY_MICRO;
 }
 
 void hf_schema_defaults(const struct hf_section *section, void *base)

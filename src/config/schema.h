@@ -21,6 +21,7 @@ enum hf_key_kind {
     HF_KEY_SIZE,    /* int64_t bytes */
     HF_KEY_NS,      /* int64_t nanoseconds, a duration in the file */
     HF_KEY_MS,      /* int64_t milliseconds, a duration in the file */
+    HF_KEY_MICRO,   /* int64_t millionths, a decimal in the file */
     HF_KEY_STRING,  /* const char * */
     HF_KEY_STRINGS, /* struct hf_config_strings: a list, or one */
     HF_KEY_ENUM,    /* int: index into words */
@@ -95,6 +96,8 @@ extern const struct hf_section hf_section_snapshot;
 extern const struct hf_section hf_section_gateway;
 extern const struct hf_section hf_section_gateway_host;
 extern const struct hf_section hf_section_gateway_route;
+extern const struct hf_section hf_section_gateway_key;
+extern const struct hf_section hf_section_gateway_price;
 /* All of them, the order of the reference page. */
 extern const struct hf_section *const hf_sections[];
 extern const size_t hf_n_sections;

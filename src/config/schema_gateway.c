@@ -63,6 +63,88 @@ const struct hf_section hf_section_gateway_route = {
     "gateway-route", "gateway.routes[]", "A model name and where it goes.", route_keys,
     HF_ARRAY_LEN(route_keys)};
 
+static const char *const priority_words[] = {"interactive", "batch", NULL};
+
+#define MONEY_MAX INT64_C(1000000000000000) /* 10^9 of any currency */
+#define PRICE_MAX INT64_C(10000000000)      /* 10^4: 10^8 tokens of it still fit 63 bits */
+#define TOKENS_MAX INT64_C(1000000000000000)
+
+/* The limits of a budget, of a key and of all. */
+#define BUDGET_ROWS(whose) \
+    {.name = "money-per-day", .kind = HF_KEY_MICRO, .offset = F(budget.money_day), \
+     .max = MONEY_MAX, .since = "holdfast", .doc = "Money that " whose " may cost a day. A " \
+     "request is set aside for before it is sent, so that many at once cannot pass it; models " \
+     "without a price still answer when it is used up. Needs journal."}, \
+    {.name = "money-in-all", .kind = HF_KEY_MICRO, .offset = F(budget.money_all), \
+     .max = MONEY_MAX, .since = "holdfast", .doc = "The same since the journal began."}, \
+    {.name = "tokens-per-day", .kind = HF_KEY_INT, .offset = F(budget.tokens_day), \
+     .min = 0, .max = TOKENS_MAX, .since = "holdfast", .doc = "Tokens, read and written, that " \
+     whose " may use a day, also those of models without a price. Needs journal."}, \
+    {.name = "tokens-in-all", .kind = HF_KEY_INT, .offset = F(budget.tokens_all), \
+     .min = 0, .max = TOKENS_MAX, .since = "holdfast", \
+     .doc = "The same since the journal began."}
+
+#define F(field) offsetof(struct hf_config_gateway_key, field)
+static const struct hf_key key_keys[] = {
+    {.name = "name", .kind = HF_KEY_STRING, .offset = F(name), .since = "holdfast",
+     .doc = "Who it is, in the journal, on the status page and in the queue."},
+    {.name = "key", .kind = HF_KEY_STRING, .offset = F(key), .flags = HF_KEY_SECRET,
+     .since = "holdfast", .doc = "What the client sends, as Authorization: Bearer, x-api-key or "
+            "the password of Basic; best as $VARIABLE. One of key, key-file and sha256."},
+    {.name = "key-file", .kind = HF_KEY_STRING, .offset = F(key_file), .since = "holdfast",
+     .doc = "A file that holds it; white space around it does not count."},
+    {.name = "sha256", .kind = HF_KEY_STRING, .offset = F(sha256), .since = "holdfast",
+     .doc = "Its SHA-256 in 64 hex digits, as sha256sum prints it for the key without a line "
+            "end."},
+    {.name = "models", .kind = HF_KEY_STRINGS, .offset = F(models), .since = "holdfast",
+     .doc = "Names that it may ask for: models, routes, tiers; * and ? stand for anything. "
+            "Without it: all."},
+    {.name = "private", .kind = HF_KEY_BOOL, .offset = F(is_private), .def = "false",
+     .since = "holdfast", .doc = "Its requests never leave the house: hosts that are not local "
+            "are left out."},
+    {.name = "admin", .kind = HF_KEY_BOOL, .offset = F(is_admin), .def = "false",
+     .since = "holdfast", .doc = "It may see status, usage and metrics and set overrides. With "
+            "keys but none that is admin, these are for this machine only."},
+    {.name = "pin", .kind = HF_KEY_BOOL, .offset = F(may_pin), .def = "true",
+     .since = "holdfast", .doc = "It may name a host with X-Holdfast-Pin-Host."},
+    {.name = "priority", .kind = HF_KEY_ENUM, .offset = F(priority), .def = "interactive",
+     .words = priority_words, .since = "holdfast", .doc = "Its best place in the queue; a request "
+            "may ask for batch by X-Holdfast-Priority."},
+    {.name = "parallel", .kind = HF_KEY_INT, .offset = F(parallel), .def = "0", .max = 65536,
+     .since = "holdfast", .doc = "Requests it may have under way, queued ones included; 0 = no "
+            "limit."},
+    {.name = "requests-per-minute", .kind = HF_KEY_INT, .offset = F(per_minute), .def = "0",
+     .max = 1000000, .since = "holdfast", .doc = "That many a minute, and as many at once; 0 = "
+            "no limit."},
+    BUDGET_ROWS("its requests"),
+};
+#undef F
+const struct hf_section hf_section_gateway_key = {
+    "gateway-key", "gateway.keys[]", "A client, what it may ask for and what it may spend. "
+    "Without any, everybody who reaches the gateway may use it.", key_keys,
+    HF_ARRAY_LEN(key_keys)};
+
+#define F(field) offsetof(struct hf_config_gateway_price, field)
+static const struct hf_key price_keys[] = {
+    {.name = "model", .kind = HF_KEY_STRING, .offset = F(model), .since = "holdfast",
+     .doc = "HOST/MODEL, as in routes; * and ? stand for anything. The first that fits counts; a "
+            "model that none fits costs nothing."},
+    {.name = "input", .kind = HF_KEY_MICRO, .offset = F(input), .def = "0", .max = PRICE_MAX,
+     .since = "holdfast", .doc = "For a million tokens read."},
+    {.name = "output", .kind = HF_KEY_MICRO, .offset = F(output), .def = "0", .max = PRICE_MAX,
+     .since = "holdfast", .doc = "For a million tokens written."},
+    {.name = "cached-input", .kind = HF_KEY_MICRO, .offset = F(cached), .max = PRICE_MAX,
+     .since = "holdfast", .doc = "For a million tokens read from the provider's cache; without "
+            "it as input."},
+    {.name = "cache-write", .kind = HF_KEY_MICRO, .offset = F(cache_write), .max = PRICE_MAX,
+     .since = "holdfast", .doc = "For a million tokens written to that cache; without it as "
+            "input."},
+};
+#undef F
+const struct hf_section hf_section_gateway_price = {
+    "gateway-price", "gateway.prices[]", "What tokens cost, in any one currency.", price_keys,
+    HF_ARRAY_LEN(price_keys)};
+
 #define F(field) offsetof(struct hf_config_gateway, field)
 static const struct hf_key gateway_keys[] = {
     {.name = "listen", .kind = HF_KEY_STRING, .offset = F(listen), .def = "127.0.0.1:4180",
@@ -129,6 +211,25 @@ static const struct hf_key gateway_keys[] = {
     {.name = "routes", .kind = HF_KEY_NODE, .section = &hf_section_gateway_route,
      .since = "holdfast", .doc = "Model names and where they go. A name that is no route goes to "
             "a host that has a model of that name."},
+    {.name = "keys", .kind = HF_KEY_NODE, .section = &hf_section_gateway_key,
+     .since = "holdfast", .doc = "The clients that may use it, and for what."},
+    {.name = "prices", .kind = HF_KEY_NODE, .section = &hf_section_gateway_price,
+     .since = "holdfast", .doc = "What models cost."},
+    {.name = "journal", .kind = HF_KEY_STRING, .offset = F(journal), .since = "holdfast",
+     .doc = "A SQLite file that gets a row for every request: who, where, tokens, cost, outcome. "
+            "Budgets need it. It counts from the start of the gateway on."},
+    {.name = "journal-keep", .kind = HF_KEY_MS, .offset = F(journal_keep_ms), .def = "2160h",
+     .min = 60 * MIN_MS, .max = INT64_C(87600) * 60 * MIN_MS, .since = "holdfast",
+     .doc = "How long its rows are kept; the sums of days and keys are kept for good."},
+    {.name = "budget-zone", .kind = HF_KEY_STRING, .offset = F(budget_zone), .def = "UTC",
+     .since = "holdfast", .doc = "Where a day of a budget begins at midnight: UTC, or an offset "
+            "from it such as +01:00."},
+    {.name = "default-output-tokens", .kind = HF_KEY_INT, .offset = F(default_output_tokens),
+     .def = "4096", .min = 1, .max = 10000000, .since = "holdfast",
+     .doc = "What is set aside for an answer when the request says no limit of its own. What an "
+            "answer uses beyond it is charged all the same, so it should be the most a model "
+            "writes."},
+    BUDGET_ROWS("all requests together"),
 };
 #undef F
 const struct hf_section hf_section_gateway = {

@@ -422,7 +422,8 @@ const struct hf_section *const hf_sections[] = {
     &hf_section_root,     &hf_section_db,      &hf_section_replica,   &tier_section,
     &hf_section_snapshot, &hf_section_level,   &hf_section_retention, &hf_section_validation,
     &hf_section_socket,   &hf_section_logging, &hf_section_gateway,
-    &hf_section_gateway_host, &hf_section_gateway_route,
+    &hf_section_gateway_host, &hf_section_gateway_route, &hf_section_gateway_key,
+    &hf_section_gateway_price,
 };
 const size_t hf_n_sections = HF_ARRAY_LEN(hf_sections);
 

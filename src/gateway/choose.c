@@ -17,9 +17,9 @@ const char *hf_gw_verdict_word(enum hf_gw_verdict v)
 
 const char *hf_gw_reason_word(enum hf_gw_reason r)
 {
-    static const char *const words[] = {"primary",   "failover", "cloud",
-                                        "fail-open", "pin",      "discovered"};
-    hf_assert(r <= HF_GW_DISCOVERED);
+    static const char *const words[] = {"primary", "failover",   "cloud",   "fail-open",
+                                        "pin",     "discovered", "override"};
+    hf_assert(r < HF_GW_REASONS_);
     return words[r];
 }
 
@@ -46,6 +46,8 @@ static enum hf_gw_verdict judge(const struct hf_gw_ask *ask, size_t i)
     const struct hf_gw_facts *f = &ask->facts[i];
     if (ask->pin != SIZE_MAX && c->host != ask->pin)
         return HF_GW_PINNED;
+    if (f->is_cloud && ask->is_private)
+        return HF_GW_IS_PRIVATE;
     if (f->is_tried)
         return HF_GW_TRIED;
     if ((c->when_down & ~ask->down) != 0 && ask->pin == SIZE_MAX)
@@ -101,7 +103,7 @@ static size_t pick(const struct hf_gw_ask *ask, const struct hf_gw_choice *out,
 static bool may_come_back(const struct hf_gw_ask *ask, size_t i, enum hf_gw_verdict v)
 {
     const struct hf_gw_facts *f = &ask->facts[i];
-    if (v == HF_GW_PINNED || v == HF_GW_NO_CLOUD || v == HF_GW_NOT_YET)
+    if (v == HF_GW_PINNED || v == HF_GW_NO_CLOUD || v == HF_GW_NOT_YET || v == HF_GW_IS_PRIVATE)
         return false;
     return f->is_open || f->health == HF_HEALTH_SUSPECT || f->health == HF_HEALTH_DOWN ||
            f->health == HF_HEALTH_DRAINED;

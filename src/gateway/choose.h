@@ -40,6 +40,7 @@ enum hf_gw_model_state {
     X(HF_GW_HAS_NOT, "host does not have the model")                                               \
     X(HF_GW_IS_OPEN, "its breaker is open: too many failures")                                     \
     X(HF_GW_NO_CLOUD, "a cloud, and the last failure does not allow one")                          \
+    X(HF_GW_IS_PRIVATE, "a cloud, and the key's requests never leave the house")                   \
     X(HF_GW_PINNED, "another host was asked for")
 
 enum hf_gw_verdict {
@@ -55,7 +56,9 @@ enum hf_gw_reason {
     HF_GW_TO_CLOUD,
     HF_GW_FAIL_OPEN,
     HF_GW_PIN,
-    HF_GW_DISCOVERED
+    HF_GW_DISCOVERED,
+    HF_GW_OVERRIDDEN, /* the caller's: the pin came of an override */
+    HF_GW_REASONS_
 };
 
 /* What is known of one candidate. */
@@ -74,7 +77,8 @@ struct hf_gw_ask {
     uint64_t down;                   /* hosts that are down, or failed this request */
     bool is_ranked_alike;            /* the route was discovered: rule 2 */
     bool may_cloud;
-    size_t pin; /* host asked for; SIZE_MAX: none */
+    bool is_private; /* clouds are out of the question */
+    size_t pin;      /* host asked for; SIZE_MAX: none */
 };
 
 struct hf_gw_choice {

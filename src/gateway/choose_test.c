@@ -120,6 +120,27 @@ static void test_cloud_not_allowed(void **state)
     assert_int_equal(c.verdicts[2], HF_GW_NO_CLOUD);
 }
 
+/* A private key's request waits for its own hosts, and is refused where only clouds are. */
+static void test_private_key(void **state)
+{
+    struct hf_gw_facts facts[3] = {IS(HF_HEALTH_DOWN), IS(HF_HEALTH_DOWN), CLOUD};
+    struct hf_gw_ask ask = {.route = &route,
+                            .facts = facts,
+                            .down = 3,
+                            .may_cloud = true,
+                            .is_private = true,
+                            .pin = SIZE_MAX};
+    struct hf_gw_choice c;
+    (void)state;
+    hf_gw_choose(&ask, &c);
+    assert_false(c.is_found);
+    assert_true(c.may_come_back);
+    assert_int_equal(c.verdicts[2], HF_GW_IS_PRIVATE);
+    ask.pin = 2;
+    hf_gw_choose(&ask, &c);
+    assert_false(c.is_found || c.may_come_back);
+}
+
 static void test_ranked_alike_and_pin(void **state)
 {
     static struct hf_gw_candidate two[] = {{0, "m", 0}, {1, "m", 0}};
@@ -150,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_cloud_not_allowed),
+        cmocka_unit_test(test_private_key),
         cmocka_unit_test(test_ranked_alike_and_pin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

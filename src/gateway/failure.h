@@ -41,7 +41,12 @@
     X(HF_GW_CONTEXT, 0, 0, 0, HF_GW_SAYS_NOTHING, "context-too-long")                              \
     X(HF_GW_CLIENT_LEFT, 0, 0, 0, HF_GW_SAYS_NOTHING, "client-left")                               \
     X(HF_GW_DEADLINE, 0, 0, 0, HF_GW_SAYS_NOTHING, "deadline")                                     \
-    X(HF_GW_UNTRANSLATABLE, 0, 1, 1, HF_GW_SAYS_NOTHING, "untranslatable")
+    X(HF_GW_UNTRANSLATABLE, 0, 1, 1, HF_GW_SAYS_NOTHING, "untranslatable")                         \
+    X(HF_GW_NO_KEY, 0, 0, 0, HF_GW_SAYS_NOTHING, "no-key")                                         \
+    X(HF_GW_SCOPE, 0, 0, 0, HF_GW_SAYS_NOTHING, "out-of-scope")                                    \
+    X(HF_GW_KEY_LIMIT, 0, 0, 0, HF_GW_SAYS_NOTHING, "key-limit")                                   \
+    X(HF_GW_BUDGET, 0, 0, 0, HF_GW_SAYS_NOTHING, "over-budget")                                    \
+    X(HF_GW_JOURNAL, 0, 0, 0, HF_GW_SAYS_NOTHING, "journal-failed")
 
 enum hf_gw_says {
     HF_GW_SAYS_GOOD,

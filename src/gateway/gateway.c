@@ -232,6 +232,7 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
     HF_TRY(read_pem(conf->tls_key, &g->tls_key, err));
     so.tls_cert_pem = g->tls_cert;
     so.tls_key_pem = g->tls_key;
+    HF_TRY(hf_gw_money_init(g, err));
     HF_TRY(hf_http_client_new(&co, &g->client, err));
     g->init_task.run = init_loop;
     hf_http_client_post(g->client, &g->init_task);
@@ -248,6 +249,7 @@ static void free_all(struct hf_gateway *g)
     while (g->server != NULL && hf_httpd_calls(g->server) > 0)
         hf_clock_sleep_us(1000);
     hf_httpd_free(g->server);
+    hf_gw_money_deinit(g);
     hf_http_client_free(g->client);
     hf_gw_hosts_deinit(g);
     hf_gw_plan_free(g->plan);
@@ -273,6 +275,12 @@ enum hf_code hf_gateway_start(const struct hf_config_gateway *conf, struct hf_gw
         free_all(g);
         return rc;
     }
+    if (take_plan->keys.n == 0 && strncmp(conf->listen, "unix:", 5) != 0 &&
+        !hf_gw_is_loopback(conf->listen))
+        hf_log(HF_LOG_WARN,
+               "anybody who reaches this address may use every model: gateway.keys "
+               "would change that",
+               HF_F_STR("listen", conf->listen), HF_F_END);
     *out = g;
     return HF_OK;
 }

@@ -14,7 +14,8 @@
  * it a failure moves the request on (failure.h); after it the client is told in its own dialect and
  * the connection is cut.
  *
- * Pages beside the dialects: /healthz, /readyz, /metrics, /holdfast/status, /holdfast/explain.
+ * Pages beside the dialects: /healthz, /readyz, /metrics, /holdfast/status, /holdfast/explain,
+ * /holdfast/usage, /holdfast/override. With keys configured all but the first two want one.
  */
 #ifndef HF_GATEWAY_GATEWAY_H
 #define HF_GATEWAY_GATEWAY_H

@@ -14,6 +14,8 @@
 #include "gateway/failure.h"
 #include "gateway/gateway.h"
 #include "gateway/models.h"
+#include "gateway/money.h"
+#include "gateway/overrides.h"
 #include "gateway/plan.h"
 #include "gateway/queue.h"
 #include "gateway/translate.h"
@@ -72,10 +74,9 @@ struct hf_gw_live_host {
     struct hf_models tags;
     struct hf_models ps;
     bool has_tags;
-    bool is_override;          /* taken out by the override file */
-    int64_t override_until_ms; /* wall time */
-    char version[40];          /* Ollama's; empty: not known */
-    uint64_t tags_ms;          /* when they were asked for last */
+    struct hf_gw_override override; /* is_out: taken out by the override file */
+    char version[40];               /* Ollama's; empty: not known */
+    uint64_t tags_ms;               /* when they were asked for last */
     uint64_t ps_ms;
     size_t url_at; /* the address that worked */
     int64_t active;
@@ -115,6 +116,7 @@ struct hf_gw_request {
     uint64_t start_ms;
     uint64_t deadline_ms;
     uint64_t queued_ms; /* in all */
+    struct hf_gw_bill bill;
 
     /* where it has been */
     uint64_t tried;        /* candidates */
@@ -171,8 +173,10 @@ struct hf_gateway {
     uint64_t override_read_ms;
     int64_t override_mtime_ns;
     bool is_health_dirty;
+    struct hf_gw_pins pins;
+    struct hf_gw_money money;
     uint64_t n_by_outcome[HF_GW_FAILURES_];
-    uint64_t n_by_reason[HF_GW_DISCOVERED + 1];
+    uint64_t n_by_reason[HF_GW_REASONS_];
     uint64_t n_refused;
     char id[HF_GW_ID]; /* of this gateway, against loops */
     size_t max_body;   /* of the start: the server's threads read it */
@@ -218,6 +222,8 @@ void hf_gw_request_unref(struct hf_gw_request *r);
 void hf_gw_plan_release(struct hf_gateway *g, struct hf_gw_plan *p);
 /* Finds a place (again). */
 void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms);
+/* What hf_gw_bill_hold set aside is on the disk, or cannot be. */
+void hf_gw_request_held(struct hf_gw_request *r, bool is_written, uint64_t now_ms);
 /* The present try is over. */
 void hf_gw_request_settle(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms);
 /* Answers an error and ends the request. */
@@ -256,7 +262,7 @@ void hf_gw_reply_text(struct hf_httpd_call *call, int status, const char *type, 
 /* An error of our own in the dialect. */
 void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const struct hf_api_error *e,
                        const struct hf_gw_headers *extra);
-/* Health file and override file, if due. */
+/* Health file and override file, if due (health_files.c). */
 void hf_gw_files_tick(struct hf_gateway *g, uint64_t now_ms);
 
 #endif

@@ -372,7 +372,7 @@ void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms)
     add_new_hosts(g, now_ms);
     for (size_t i = 0; i < g->n_hosts; i++) {
         struct hf_gw_live_host *h = &g->hosts[i];
-        bool is_out = h->conf->is_gone || h->is_override;
+        bool is_out = h->conf->is_gone || h->override.is_out;
         bool was_out = h->health.state == HF_HEALTH_DRAINED;
         if (is_out != was_out)
             hf_gw_host_event(h, is_out ? HF_HEALTH_DRAIN : HF_HEALTH_UNDRAIN, now_ms);

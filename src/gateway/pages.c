@@ -183,6 +183,18 @@ static void put_slot(struct hf_json *j, struct hf_gw_slot *s, uint64_t now_ms)
     hf_json_object_end(j);
 }
 
+static void put_override(struct hf_json *j, const struct hf_gw_override *o)
+{
+    hf_json_key(j, "override");
+    if (o == NULL) {
+        hf_json_null(j);
+        return;
+    }
+    hf_json_object_begin(j);
+    hf_gw_override_json(j, o);
+    hf_json_object_end(j);
+}
+
 static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_ms)
 {
     hf_json_object_begin(j);
@@ -194,6 +206,7 @@ static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_
     hf_json_kstr(j, "error", h->last_error[0] == '\0' ? NULL : h->last_error);
     hf_json_ku64(j, "since_ms", now_ms - h->health.since_ms);
     hf_json_kstr(j, "address", h->conf->urls[h->url_at]);
+    put_override(j, h->override.is_out ? &h->override : NULL);
     hf_json_ki64(j, "active", h->active);
     hf_json_ki64(j, "parallel", h->conf->parallel);
     hf_json_ku64(j, "ok", h->n_ok);
@@ -212,6 +225,20 @@ static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_
         put_slot(j, s, now_ms);
     hf_json_array_end(j);
     hf_json_object_end(j);
+}
+
+static void put_pins(struct hf_json *j, const struct hf_gateway *g)
+{
+    hf_json_key(j, "pins");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < g->pins.n; i++) {
+        hf_json_object_begin(j);
+        hf_json_kstr(j, "route", g->pins.list[i].route);
+        hf_json_kstr(j, "host", g->hosts[g->pins.list[i].host].conf->name);
+        hf_gw_override_json(j, &g->pins.list[i].o);
+        hf_json_object_end(j);
+    }
+    hf_json_array_end(j);
 }
 
 static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
@@ -236,6 +263,8 @@ static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
             put_host(&j, &g->hosts[i], now_ms);
     }
     hf_json_array_end(&j);
+    put_pins(&j, g);
+    hf_gw_money_status(g, &j);
     hf_json_object_end(&j);
     reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
 }
@@ -286,13 +315,16 @@ static void page_explain(struct hf_gateway *g, struct hf_httpd_call *call)
         if (route->candidates[i].host == gone)
             facts[i].health = HF_HEALTH_DOWN;
     }
+    const struct hf_gw_pinned *pin = hf_gw_pin_of(g, model);
     struct hf_gw_ask ask = {.route = route,
                             .facts = facts,
                             .down = down | (gone < g->n_hosts ? HF_GW_BIT(gone) : 0),
                             .is_ranked_alike = route == &own,
                             .may_cloud = true,
-                            .pin = SIZE_MAX};
+                            .pin = pin == NULL ? SIZE_MAX : pin->host};
     hf_gw_choose(&ask, &choice);
+    if (pin != NULL && choice.reason == HF_GW_PIN)
+        choice.reason = HF_GW_OVERRIDDEN;
     hf_buf_init(&out, PAGE_BYTES);
     hf_json_init(&j, &out, false);
     hf_json_object_begin(&j);
@@ -303,6 +335,7 @@ static void page_explain(struct hf_gateway *g, struct hf_httpd_call *call)
                  choice.is_found        ? hf_gw_reason_word(choice.reason)
                  : choice.may_come_back ? "pause"
                                         : "not found");
+    put_override(&j, pin == NULL ? NULL : &pin->o);
     hf_json_key(&j, "candidates");
     hf_json_array_begin(&j);
     for (size_t i = 0; i < route->n_candidates; i++)
@@ -328,7 +361,7 @@ static enum hf_code put_counts(struct hf_gateway *g, struct hf_buf *b)
                               hf_gw_failure_rule((enum hf_gw_failure)f)->word,
                               (unsigned long long)g->n_by_outcome[f]));
     metric(b, "holdfast_gateway_answers_total", "counter", "Answers by why their host was chosen.");
-    for (int r = 0; r <= HF_GW_DISCOVERED; r++)
+    for (int r = 0; r < HF_GW_REASONS_; r++)
         HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_answers_total{reason=\"%s\"} %llu\n",
                               hf_gw_reason_word((enum hf_gw_reason)r),
                               (unsigned long long)g->n_by_reason[r]));
@@ -366,6 +399,8 @@ static void page_metrics(struct hf_gateway *g, struct hf_httpd_call *call)
     enum hf_code rc = put_counts(g, &out);
     if (rc == HF_OK)
         rc = put_hosts(g, &out);
+    if (rc == HF_OK)
+        rc = hf_gw_money_metrics(g, &out);
     reply_buf(call, rc, "text/plain; version=0.0.4", &out);
 }
 
@@ -412,6 +447,8 @@ void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call)
     const char *method = hf_httpd_call_method(call);
     bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
     bool is_method = false;
+    if (!hf_gw_page_access(g, call) || hf_gw_money_page(g, call))
+        return;
     for (size_t i = 0; i < HF_ARRAY_LEN(pages); i++) {
         if (strcmp(path, pages[i].path) != 0)
             continue;

@@ -377,10 +377,18 @@ enum hf_code hf_gw_plan_next(const struct hf_config_gateway *conf, const struct 
     if (conf->tier_routing != NULL)
         HF_TRY(hf_path_read(conf->tier_routing, HF_GW_TIER_FILE, &text, &in.len, err));
     in.tiers = text;
-    enum hf_code rc = hf_gw_plan_parse(conf, &in, out, err);
-    if (rc == HF_OK || conf->tier_routing == NULL)
+    struct hf_gw_plan *p = NULL;
+    enum hf_code rc = hf_gw_plan_parse(conf, &in, &p, err);
+    if (rc != HF_OK && conf->tier_routing != NULL)
+        return hf_err_wrap(err, "%s", conf->tier_routing);
+    HF_TRY(rc);
+    rc = hf_gw_keys_new(conf, p->arena, &p->keys, err);
+    if (rc != HF_OK) {
+        hf_gw_plan_free(p);
         return rc;
-    return hf_err_wrap(err, "%s", conf->tier_routing);
+    }
+    *out = p;
+    return HF_OK;
 }
 
 enum hf_code hf_gw_plan_new(const struct hf_config_gateway *conf, struct hf_gw_plan **out,

@@ -15,8 +15,8 @@
  * A host has several addresses, best first. A loopback address counts only on the node of the
  * host's name; an address that is the gateway's own listener is an error, for it would be a loop.
  *
- * Pure apart from reading the tier file in hf_gw_plan_new. Built on the main thread, read by the
- * gateway's loop.
+ * Pure apart from reading the tier file and key files in hf_gw_plan_new. Built on the main thread,
+ * read by the gateway's loop.
  */
 #ifndef HF_GATEWAY_PLAN_H
 #define HF_GATEWAY_PLAN_H
@@ -28,6 +28,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "config/gateway.h"
+#include "gateway/keys.h"
 
 struct hf_arena;
 
@@ -76,6 +77,7 @@ struct hf_gw_plan {
     size_t n_hosts;
     struct hf_gw_route *routes; /* an alias is a route of its own */
     size_t n_routes;
+    struct hf_gw_keys keys;
     const char **warnings;
     size_t n_warnings;
     size_t users; /* the running gateway's: requests that were routed by it */

@@ -94,10 +94,13 @@ void hf_gw_request_unref(struct hf_gw_request *r)
     hf_free(r);
 }
 
-static void log_request(const struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms)
+/* What is told and charged when it ends, while its call is still there. */
+static void log_request(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms)
 {
+    const char *key = r->bill.key == NULL ? "-" : r->bill.key->name;
+    hf_gw_bill_end(r, f, now_ms);
     const struct hf_answer_state *s = r->answer == NULL ? NULL : hf_answer_state(r->answer);
-    hf_log(HF_LOG_INFO, "request", HF_F_STR("id", r->id),
+    hf_log(HF_LOG_INFO, "request", HF_F_STR("id", r->id), HF_F_STR("key", key),
            HF_F_STR("api", hf_endpoint_word(r->head.ep)), HF_F_STR("model", r->head.model),
            HF_F_STR("host", r->slot == NULL ? "-" : r->slot->host->conf->name),
            HF_F_STR("served", r->slot == NULL ? "-" : r->slot->model),
@@ -116,7 +119,9 @@ void hf_gw_request_refuse(struct hf_gw_request *r)
     const struct hf_gw_rule *rule = hf_gw_failure_rule(r->last);
     hf_gw_answer_headers(r, &h);
     bool is_busy = r->error.kind == HF_API_BUSY || r->error.kind == HF_API_RATE;
-    if (is_busy) {
+    if (hf_gw_bill_headers(r, &h)) {
+        /* said */
+    } else if (is_busy) {
         hf_gw_header(&h, "Retry-After", "%d",
                      hf_gw_retry_after_s(r->retry_after_ms > 0 ? r->retry_after_ms : 5000));
     } else if (r->attempts > 1 || rule->may_other) {
@@ -209,6 +214,12 @@ static bool may_go_on(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t no
     return true;
 }
 
+static void go_on(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms)
+{
+    hf_gw_bill_try(r, f, now_ms);
+    hf_gw_request_go(r, now_ms);
+}
+
 void hf_gw_request_settle(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms)
 {
     struct hf_gw_slot *slot = r->slot;
@@ -234,7 +245,7 @@ void hf_gw_request_settle(struct hf_gw_request *r, enum hf_gw_failure f, uint64_
         if (r->is_committed)
             break_off(r, now_ms);
         else if (may_go_on(r, f, now_ms))
-            hf_gw_request_go(r, now_ms);
+            go_on(r, f, now_ms);
         else
             hf_gw_request_refuse(r);
     }
@@ -263,21 +274,11 @@ static void refuse_busy(struct hf_gw_request *r, const struct hf_gw_slot *slot, 
     hf_gw_request_refuse(r);
 }
 
-static void place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint64_t now_ms)
+/* Sends it, or lets it wait for its turn. */
+static void line_up(struct hf_gw_request *r, uint64_t now_ms)
 {
-    const struct hf_gw_candidate *cand = &r->route->candidates[c->candidate];
-    struct hf_gw_live_host *h = &r->g->hosts[cand->host];
-    struct hf_gw_slot *slot = hf_gw_slot_get(h, cand->model);
+    struct hf_gw_slot *slot = r->slot;
     struct hf_err err = HF_ERR_INIT;
-    r->candidate = c->candidate;
-    r->reason = c->reason;
-    if (slot == NULL) {
-        hf_api_error_set(&r->error, HF_API_BUSY, "host %s has too many models in use",
-                         h->conf->name);
-        hf_gw_request_refuse(r);
-        return;
-    }
-    r->slot = slot;
     if (slot->lane.n == 0 && hf_gw_slot_room(slot, now_ms) > 0) {
         launch(r, slot, now_ms);
         return;
@@ -288,11 +289,62 @@ static void place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint64_
         refuse_busy(r, slot, err.text);
 }
 
+static void place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint64_t now_ms)
+{
+    const struct hf_gw_candidate *cand = &r->route->candidates[c->candidate];
+    struct hf_gw_live_host *h = &r->g->hosts[cand->host];
+    struct hf_gw_slot *slot = hf_gw_slot_get(h, cand->model);
+    r->candidate = c->candidate;
+    r->reason = c->reason;
+    if (slot == NULL) {
+        hf_api_error_set(&r->error, HF_API_BUSY, "host %s has too many models in use",
+                         h->conf->name);
+        hf_gw_request_refuse(r);
+        return;
+    }
+    r->slot = slot;
+    enum hf_gw_held held = hf_gw_bill_hold(r, h->conf, cand->model);
+    if (held == HF_GW_HELD) {
+        line_up(r, now_ms);
+    } else if (held == HF_GW_OVER) { /* another may cost less, or nothing */
+        r->tried |= HF_GW_BIT(c->candidate);
+        hf_gw_request_go(r, now_ms);
+    }
+}
+
+void hf_gw_request_held(struct hf_gw_request *r, bool is_written, uint64_t now_ms)
+{
+    if (is_written) {
+        line_up(r, now_ms);
+        return;
+    }
+    r->last = HF_GW_JOURNAL;
+    r->retry_after_ms = 30000;
+    hf_api_error_set(&r->error, HF_API_BUSY,
+                     "the usage journal cannot be written: requests with a budget have to wait");
+    hf_gw_request_refuse(r);
+}
+
+/* A cloud could have taken it. */
+static bool is_kept_in(const struct hf_gw_request *r, const struct hf_gw_choice *c)
+{
+    for (size_t i = 0; i < r->route->n_candidates; i++) {
+        if (c->verdicts[i] == HF_GW_IS_PRIVATE)
+            return true;
+    }
+    return false;
+}
+
 /* Nobody can take it. */
 static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint64_t now_ms)
 {
     uint64_t wait_ms = (uint64_t)r->g->conf->pause_timeout_ms;
     r->slot = NULL;
+    if (r->bill.is_over && r->attempts == 0) {
+        hf_gw_bill_over(r);
+        hf_gw_request_refuse(r);
+        return;
+    }
     bool is_unreached =
         hf_gw_failure_rule(r->last)->says == HF_GW_SAYS_DEAD || r->last == HF_GW_HOST_DIED;
     if (c->may_come_back && wait_ms > 0 && r->attempts < HF_GW_TRIES &&
@@ -313,6 +365,8 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
             hf_api_error_set(&r->error, HF_API_BUSY,
                              "no host can take model '%s' now; /holdfast/explain?model= says why",
                              r->head.model);
+        else if (hf_gw_is_private(r) && is_kept_in(r, c))
+            hf_gw_refuse_private(r);
         else
             hf_api_error_set(&r->error, HF_API_MODEL, "model '%s' not found on any host",
                              r->head.model);
@@ -331,6 +385,7 @@ static bool is_answered_here(struct hf_gw_request *r, const struct hf_gw_choice 
     hf_buf_init(&out, HF_GW_ERROR_BYTES);
     bool is_ok =
         hf_count_tokens_write(hf_request_estimate_tokens(r->body, r->len), &out, NULL) == HF_OK;
+    hf_gw_bill_end(r, HF_GW_OK, hf_clock_mono_ms());
     hf_gw_reply_text(r->call, is_ok ? 200 : 500, "application/json", hf_buf_str(&out), out.len);
     hf_buf_deinit(&out);
     end(r);
@@ -346,14 +401,18 @@ void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)
         r->found.n_candidates = 0;
         hf_gw_discover(g, r->head.model, &r->found);
     }
+    const struct hf_gw_pinned *pin = r->pin == SIZE_MAX ? hf_gw_pin_of(g, r->route->name) : NULL;
     uint64_t down = hf_gw_facts(g, r->route, r->tried, facts, now_ms);
     struct hf_gw_ask ask = {.route = r->route,
                             .facts = facts,
                             .down = down | r->failed_hosts,
                             .is_ranked_alike = r->route == &r->found,
                             .may_cloud = r->may_cloud,
-                            .pin = r->pin};
+                            .is_private = hf_gw_is_private(r),
+                            .pin = pin != NULL ? pin->host : r->pin};
     hf_gw_choose(&ask, &choice);
+    if (pin != NULL && choice.reason == HF_GW_PIN)
+        choice.reason = HF_GW_OVERRIDDEN;
     if (is_answered_here(r, &choice))
         return;
     if (choice.is_found)
@@ -376,6 +435,8 @@ static void admit(struct hf_gw_request *r, uint64_t now_ms)
     const char *pin = hf_httpd_call_header(r->call, "X-Holdfast-Pin-Host");
     r->plan = r->g->plan;
     r->plan->users++;
+    if (!hf_gw_access(r, now_ms))
+        return;
     r->route = hf_gw_plan_route(r->plan, r->head.model);
     if (r->route == NULL) {
         r->found.name = r->head.model;
@@ -396,22 +457,6 @@ static void admit(struct hf_gw_request *r, uint64_t now_ms)
     hf_gw_request_go(r, now_ms);
 }
 
-static uint64_t hash_text(const char *text)
-{
-    uint64_t h = UINT64_C(14695981039346656037);
-    for (; *text != '\0'; text++)
-        h = (h ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return h;
-}
-
-/* Who shares a turn in the queue: a key if there is one, else an address. */
-static uint64_t client_of(const struct hf_httpd_call *c)
-{
-    const char *key = hf_httpd_call_header(c, "Authorization");
-    key = key != NULL ? key : hf_httpd_call_header(c, "x-api-key");
-    return hash_text(key != NULL ? key : hf_httpd_call_peer(c));
-}
-
 void hf_gw_request_begin(struct hf_task *task)
 {
     struct hf_gw_request *r =
@@ -422,7 +467,7 @@ void hf_gw_request_begin(struct hf_task *task)
     uint64_t now_ms = hf_clock_mono_ms();
     r->start_ms = now_ms;
     r->deadline_ms = now_ms + (uint64_t)g->conf->request_timeout_ms;
-    r->entry.client = client_of(r->call);
+    r->entry.client = hf_gw_client_of(r->call, NULL);
     r->entry.class_ =
         priority != NULL && strcmp(priority, "batch") == 0 ? HF_GWQ_BATCH : HF_GWQ_INTERACTIVE;
     r->next = g->first;

@@ -193,6 +193,8 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
     h.wants_usage = usage.kind == HF_JSON_TRUE;
     h.wants_base64 = hf_jsonscan_is(&v[K_ENCODING], "base64");
     h.max_tokens = peek_max(v);
+    if (!hf_jsonscan_i64(&v[K_N], &h.n_answers))
+        h.n_answers = 0;
     *out = h;
     return HF_OK;
 }
@@ -205,7 +207,8 @@ static bool is_base64(unsigned char c)
     return isalnum(c) || c == '+' || c == '/' || c == '=';
 }
 
-int64_t hf_request_estimate_tokens(const char *body, size_t len)
+/* Bytes that are text, and images as if they were some. */
+static size_t text_bytes(const char *body, size_t len)
 {
     size_t text = 0, run = 0;
     for (size_t i = 0; i <= len; i++) {
@@ -218,7 +221,17 @@ int64_t hf_request_estimate_tokens(const char *body, size_t len)
         text += i < len;
         run = 0;
     }
-    return (int64_t)(text * 2 / 7) + 1;
+    return text;
+}
+
+int64_t hf_request_estimate_tokens(const char *body, size_t len)
+{
+    return (int64_t)(text_bytes(body, len) * 2 / 7) + 1;
+}
+
+int64_t hf_request_bound_tokens(const char *body, size_t len)
+{
+    return (int64_t)text_bytes(body, len) + 1;
 }
 
 /* ---- the same dialect -------------------------------------------------------------------------

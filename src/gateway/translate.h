@@ -81,6 +81,7 @@ struct hf_request_head {
     bool wants_usage;           /* OpenAI: stream_options.include_usage */
     bool wants_base64;          /* OpenAI embeddings: encoding_format base64 */
     int64_t max_tokens;         /* 0: the request sets none */
+    int64_t n_answers;          /* n; 0 and 1: one */
 };
 
 /*
@@ -92,6 +93,9 @@ HF_MUST enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size
 
 /* Rough count of input tokens: bytes of the body / 3.5, base64 images not counted as text. */
 int64_t hf_request_estimate_tokens(const char *body, size_t len);
+
+/* At most so many: a token has a byte at least, an image counts as for the estimate. */
+int64_t hf_request_bound_tokens(const char *body, size_t len);
 
 /* ---- the request, for an upstream ---------------------------------------------------------- */
 

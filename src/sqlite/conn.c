@@ -123,6 +123,76 @@ enum hf_code hf_conn_check(struct hf_conn *c, struct hf_err *err)
     return rc;
 }
 
+/* ---- statements ---- */
+
+struct hf_stmt {
+    struct hf_conn *conn;
+    sqlite3_stmt *st;
+};
+
+enum hf_code hf_stmt_new(struct hf_conn *c, const char *sql, struct hf_stmt **out,
+                         struct hf_err *err)
+{
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK)
+        return failed(c, err);
+    struct hf_stmt *s = hf_calloc(1, sizeof(*s));
+    s->conn = c;
+    s->st = st;
+    *out = s;
+    return HF_OK;
+}
+
+void hf_stmt_free(struct hf_stmt *s)
+{
+    if (s == NULL)
+        return;
+    sqlite3_finalize(s->st);
+    hf_free(s);
+}
+
+void hf_stmt_bind_i64(struct hf_stmt *s, int at, int64_t value)
+{
+    hf_assert(sqlite3_bind_int64(s->st, at, value) == SQLITE_OK);
+}
+
+void hf_stmt_bind_text(struct hf_stmt *s, int at, const char *value)
+{
+    hf_assert(sqlite3_bind_text(s->st, at, value, -1, SQLITE_TRANSIENT) == SQLITE_OK);
+}
+
+enum hf_code hf_stmt_next(struct hf_stmt *s, bool *is_row, struct hf_err *err)
+{
+    enum hf_code code = HF_OK;
+    int rc = sqlite3_step(s->st);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        code = failed(s->conn, err);
+    if (rc != SQLITE_ROW)
+        sqlite3_reset(s->st);
+    if (code == HF_OK)
+        *is_row = rc == SQLITE_ROW;
+    return code;
+}
+
+enum hf_code hf_stmt_run(struct hf_stmt *s, struct hf_err *err)
+{
+    bool is_row = true;
+    while (is_row)
+        HF_TRY(hf_stmt_next(s, &is_row, err));
+    return HF_OK;
+}
+
+int64_t hf_stmt_i64(struct hf_stmt *s, int column)
+{
+    return sqlite3_column_int64(s->st, column);
+}
+
+const char *hf_stmt_text(struct hf_stmt *s, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(s->st, column);
+    return text == NULL ? "" : text;
+}
+
 const char *hf_sqlite_version(void)
 {
     return sqlite3_libversion();

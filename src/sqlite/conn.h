@@ -46,6 +46,26 @@ HF_MUST enum hf_code hf_conn_query(struct hf_conn *c, const struct hf_conn_query
 /* PRAGMA integrity_check: HF_E_CORRUPT with SQLite's first finding. */
 HF_MUST enum hf_code hf_conn_check(struct hf_conn *c, struct hf_err *err);
 
+/*
+ * A statement that is used again and again. Bound values are copied; they stay until they are bound
+ * anew. Free statements before the connection is closed.
+ */
+struct hf_stmt;
+HF_MUST enum hf_code hf_stmt_new(struct hf_conn *c, const char *sql, struct hf_stmt **out,
+                                 struct hf_err *err);
+/* NULL is allowed. */
+void hf_stmt_free(struct hf_stmt *s);
+/* at: 1 for ?1. */
+void hf_stmt_bind_i64(struct hf_stmt *s, int at, int64_t value);
+void hf_stmt_bind_text(struct hf_stmt *s, int at, const char *value);
+/* To its end; rows are dropped. */
+HF_MUST enum hf_code hf_stmt_run(struct hf_stmt *s, struct hf_err *err);
+/* The next row; after the last one, and after a failure, the statement begins anew. */
+HF_MUST enum hf_code hf_stmt_next(struct hf_stmt *s, bool *is_row, struct hf_err *err);
+/* Of the present row; column 0 is the first. NULL is 0 and "". Text lives until the next call. */
+int64_t hf_stmt_i64(struct hf_stmt *s, int column);
+const char *hf_stmt_text(struct hf_stmt *s, int column);
+
 /* "3.40.1": the library in use, not the one compiled against. */
 const char *hf_sqlite_version(void);
 int hf_sqlite_version_number(void);

@@ -57,6 +57,46 @@ static void test_statements(void **state)
     hf_conn_close(NULL);
 }
 
+static void test_statements_used_again(void **state)
+{
+    (void)state;
+    HF_AUTO_FREE char *path = hf_path_join(dir, "again.db");
+    struct hf_conn *c = NULL;
+    struct hf_stmt *put = NULL;
+    struct hf_stmt *get = NULL;
+    struct hf_err err = HF_ERR_INIT;
+    bool is_row = false;
+    assert_int_equal(hf_conn_open(path, HF_CONN_CREATE, 0, &c, NULL), HF_OK);
+    assert_int_equal(hf_conn_run(c, "CREATE TABLE t(a PRIMARY KEY, b)", NULL), HF_OK);
+    assert_int_equal(hf_stmt_new(c, "no statement", &put, &err), HF_E_IO);
+    assert_int_equal(hf_stmt_new(c, "INSERT INTO t VALUES(?1, ?2)", &put, NULL), HF_OK);
+    for (int64_t i = 0; i < 3; i++) {
+        char text[] = "x0";
+        text[1] = (char)('0' + i);
+        hf_stmt_bind_i64(put, 1, i);
+        hf_stmt_bind_text(put, 2, text); /* copied */
+        text[0] = '?';
+        assert_int_equal(hf_stmt_run(put, NULL), HF_OK);
+    }
+    assert_int_equal(hf_stmt_run(put, &err),
+                     HF_E_IO); /* the key is there: said, and again usable */
+    assert_non_null(strstr(err.text, "UNIQUE"));
+    hf_stmt_bind_i64(put, 1, 7);
+    assert_int_equal(hf_stmt_run(put, NULL), HF_OK);
+    assert_int_equal(hf_stmt_new(c, "SELECT a, b, NULL FROM t ORDER BY a", &get, NULL), HF_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(hf_stmt_next(get, &is_row, NULL), HF_OK);
+        assert_true(is_row && hf_stmt_i64(get, 0) == 0);
+        assert_string_equal(hf_stmt_text(get, 1), "x0");
+        assert_string_equal(hf_stmt_text(get, 2), "");
+        assert_int_equal(hf_stmt_run(get, NULL), HF_OK); /* the rest is dropped, it begins anew */
+    }
+    hf_stmt_free(put);
+    hf_stmt_free(get);
+    hf_stmt_free(NULL);
+    hf_conn_close(c);
+}
+
 /* An index that does not agree with its table. */
 static void test_check_finds_damage(void **state)
 {
@@ -116,6 +156,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statements),
+        cmocka_unit_test(test_statements_used_again),
         cmocka_unit_test(test_check_finds_damage),
         cmocka_unit_test(test_reset_race),
     };

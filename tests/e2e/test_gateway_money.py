@@ -1,0 +1,431 @@
+"""Keys, budgets, the journal and overrides of the gateway. Hosts are fakes (fake_host.py): 7 tokens in, 5 out."""
+import concurrent.futures
+import hashlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+
+import anthropic
+import httpx
+import ollama
+import openai
+import procs
+import pytest
+from gatewaykit import KINDS, PATHS, TEXT, Answer, Fake, Gateway, body_of
+
+KIM, BOT, BOSS = "kim-secret-1", "bot-secret-2", "boss-secret-3"
+PRICE = {"model": "cloud/*", "input": "1", "output": "10"}  # 7 in, 5 out: 0.000057
+HI = [{"role": "user", "content": "hi"}]
+
+
+def bearer(key):
+    return {"Authorization": "Bearer " + key}
+
+
+@pytest.fixture
+def house(holdfast, running, tmp_path):
+    """house(keys=..., **more): a local host and a cloud, routes to each, a journal."""
+    def make(keys=(), routes=(), **more):
+        local, cloud = Fake(running), Fake(running)
+        hosts = [{"name": "local", "url": local.url(), "parallel": 300},
+                 {"name": "cloud", "kind": "openai", "url": cloud.url("openai"), "api-key": "upstream-key",
+                  "parallel": 300}]
+        more = {"journal": str(tmp_path / "usage.db"), "prices": [PRICE], **more}
+        g = Gateway(holdfast, tmp_path, hosts,
+                    [{"name": "near", "to": ["local/ok"]}, {"name": "far", "to": ["cloud/ok"]},
+                     {"name": "both", "to": ["cloud/ok", "local/ok"]}, *routes], keys=list(keys), **more)
+        g.local, g.cloud, g.db = local, cloud, more["journal"]
+        return g
+    return make
+
+
+def rows(g, sql="SELECT key, route, host, model, tokens_in, tokens_out, micro, outcome FROM usage ORDER BY id"):
+    c = sqlite3.connect("file:%s?mode=ro" % g.db, uri=True)
+    try:
+        return c.execute(sql).fetchall()
+    finally:
+        c.close()
+
+
+def wait_rows(g, n):
+    procs.wait_until(lambda: len(rows(g)) >= n, why=lambda: repr(rows(g)) + g.p.text()[-2000:])
+    return rows(g)
+
+
+def account(g, name, headers=None):
+    status = json.loads(g.get("/holdfast/status", headers)[1])
+    return [k for k in status["keys"] if k["name"] == name][0]
+
+
+# ---- keys ----
+
+def test_real_clients_with_and_without_a_key(house, tmp_path):
+    (tmp_path / "boss").write_text(BOSS + "\n")
+    g = house([{"name": "kim", "key": KIM, "models": ["near", "f*"]},
+               {"name": "bot", "sha256": hashlib.sha256(BOT.encode()).hexdigest()},
+               {"name": "boss", "key-file": "boss", "admin": True}])
+    url = "http://127.0.0.1:%d" % g.port
+
+    def clients(key):
+        return (openai.OpenAI(base_url=url + "/v1", api_key=key, max_retries=0),
+                anthropic.Anthropic(base_url=url, api_key=key, max_retries=0),
+                ollama.Client(url, headers=bearer(key)))
+
+    def ask(c, model):
+        o, a, n = c
+        said = [o.chat.completions.create(model=model, messages=HI).choices[0].message.content,
+                a.messages.create(model=model, max_tokens=9, messages=HI).content[0].text,
+                n.chat(model, HI).message.content]
+        assert said == [TEXT] * 3
+
+    for key in (KIM, BOT, BOSS):
+        ask(clients(key), "near")
+    o, a, n = clients("wrong")
+    with pytest.raises(openai.AuthenticationError):
+        o.chat.completions.create(model="near", messages=HI)
+    with pytest.raises(anthropic.AuthenticationError):
+        a.messages.create(model="near", max_tokens=9, messages=HI)
+    with pytest.raises(ollama.ResponseError) as e:
+        n.chat("near", HI)
+    assert e.value.status_code == 401 and "no key" in e.value.error
+    with pytest.raises(ollama.ResponseError) as e:
+        ollama.Client(url).list()
+    assert e.value.status_code == 401
+    o, a, n = clients(KIM)  # 403 names the scope
+    with pytest.raises(openai.PermissionDeniedError, match="models"):
+        o.chat.completions.create(model="both", messages=HI)
+    with pytest.raises(anthropic.PermissionDeniedError, match="models"):
+        a.messages.create(model="both", max_tokens=9, messages=HI)
+    with pytest.raises(ollama.ResponseError, match="models"):
+        n.chat("both", HI)
+    assert "near" in [m.id for m in o.models.list()]
+    r = httpx.post(url + "/api/chat", json=body_of("ollama", "near", False), auth=("kim", KIM))
+    assert r.status_code == 200  # as http://kim:KEY@host sends it
+    procs.wait_until(lambda: {k for (k,) in rows(g, "SELECT DISTINCT key FROM usage")} == {"kim", "bot", "boss"})
+    # A client's key stays here: no upstream, no log, no journal has it.
+    sent = json.dumps(g.local.log()) + json.dumps(g.cloud.log())
+    with open(g.db, "rb") as f:
+        kept = f.read()
+    for key in (KIM, BOT, BOSS, "wrong"):
+        assert key not in sent and key not in g.p.text() and key.encode() not in kept
+    assert "upstream-key" not in g.p.text()
+
+
+def test_admin_pages_want_an_admin(house):
+    g = house([{"name": "kim", "key": KIM}, {"name": "boss", "key": BOSS, "admin": True}])
+    pages = ["/holdfast/status", "/holdfast/explain?model=near", "/holdfast/usage", "/holdfast/override", "/metrics"]
+    for path in pages:
+        assert g.get(path)[0] == 401, path
+        status, text = g.get(path, bearer(KIM))
+        assert status == 403 and b"admin" in text, path
+        assert g.get(path, bearer(BOSS))[0] == 200, path
+    for path in ("/healthz", "/", "/api/version"):
+        assert g.get(path)[0] == 200, path
+    assert g.get("/v1/models")[0] == 401 and g.get("/v1/models", bearer(KIM))[0] == 200
+    assert "local" in g.cli("hosts").ok().out  # shows the configuration's admin key
+
+
+def test_without_an_admin_key_this_machine_is_it(house):
+    g = house([{"name": "kim", "key": KIM}])
+    assert g.get("/holdfast/status")[0] == 200 and g.get("/api/tags")[0] == 401
+
+
+def test_private_key_stays_in_the_house(house):
+    g = house([{"name": "kim", "key": KIM, "private": True}])
+    g.wait_hosts(local="up", cloud="up")
+    a = Answer(g.port, "openai", "both", False, headers=bearer(KIM)).whole("local")
+    assert a.headers["x-holdfast-model"] == "ok"
+    for front in KINDS:
+        a = Answer(g.port, front, "far", False, headers=bearer(KIM))
+        assert a.status == 403 and "private" in a.error, vars(a)
+    pinned = Answer(g.port, "openai", "both", False, headers={**bearer(KIM), "X-Holdfast-Pin-Host": "cloud"})
+    assert pinned.status == 403, vars(pinned)
+    assert not [e for e in g.cloud.log() if e["model"] == "ok"]
+
+
+def test_limits_of_a_key_and_scope_of_pins(house):
+    g = house([{"name": "kim", "key": KIM, "parallel": 2, "pin": False},
+               {"name": "bot", "key": BOT, "requests-per-minute": 3}],
+              [{"name": "hang", "to": ["local/hang"]}], **{"drain-timeout": "1s"})
+    body = json.dumps(body_of("ollama", "hang", True))
+    raw = "POST /api/chat HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: %d\r\n\r\n%s" % (KIM, len(body), body)
+    under_way = [socket.create_connection(("127.0.0.1", g.port)) for _ in range(2)]
+    for c in under_way:
+        c.sendall(raw.encode())
+    procs.wait_until(lambda: account(g, "kim")["active"] == 2)
+    third = Answer(g.port, "openai", "near", False, headers=bearer(KIM))
+    assert third.status == 429 and "parallel" in third.error and third.headers["retry-after"] == "1"
+    for c in under_way:
+        c.close()
+    procs.wait_until(lambda: account(g, "kim")["active"] == 0)
+    Answer(g.port, "openai", "near", False, headers=bearer(KIM)).whole()
+    pin = Answer(g.port, "openai", "near", False, headers={**bearer(KIM), "X-Holdfast-Pin-Host": "local"})
+    assert pin.status == 403 and "pin" in pin.error
+    got = [Answer(g.port, "openai", "far", False, headers=bearer(BOT)).status for _ in range(4)]
+    assert got == [200, 200, 200, 429]
+
+
+def test_open_to_everyone_is_said_aloud(holdfast, running, tmp_path):
+    a = Fake(running)
+    hosts = [{"name": "a", "url": a.url()}]
+    g = Gateway(holdfast, tmp_path, hosts, [])
+    assert "anybody" not in g.p.text()
+    port = g.port
+    g.p.stop()
+    conf = {"gateway": {"listen": ":%d" % port, "hosts": hosts}}
+    (tmp_path / "open.yml").write_text(json.dumps(conf))
+    p = holdfast.start("gateway", "-config", tmp_path / "open.yml")
+    procs.wait_until(lambda: "anybody who reaches this address" in p.text(), why=p.text)
+
+
+# ---- usage and the journal ----
+
+def test_every_request_is_in_the_journal(house):
+    g = house([{"name": "kim", "key": KIM}, {"name": "boss", "key": BOSS, "admin": True}],
+              [{"name": "moved", "to": ["cloud/error-later", "local/ok"]}])
+    for front in KINDS:
+        for stream in (False, True):
+            Answer(g.port, front, "far", stream, headers=bearer(KIM)).whole("cloud")
+    Answer(g.port, "openai", "near", True, headers=bearer(KIM)).whole("local")
+    far = ("kim", "far", "cloud", "ok", 7, 5, 57, "ok")
+    assert wait_rows(g, 7) == [far] * 6 + [("kim", "near", "local", "ok", 7, 5, 0, "ok")]
+    # What a try used that failed in the middle is there, too, and counted as no request.
+    Answer(g.port, "openai", "moved", False, headers=bearer(KIM)).whole("local")
+    tried, last = wait_rows(g, 9)[-2:]
+    assert tried[2] == "cloud" and tried[6] > 0 and tried[7] == "error-in-stream"
+    assert last[2:4] == ("local", "ok") and last[7] == "ok"
+    usage = g.cli("usage", "--by", "route,host", "--json").ok().json()["rows"]
+    assert {(r["route"], r["host"]): r["requests"] for r in usage} == {
+        ("far", "cloud"): 6, ("near", "local"): 1, ("moved", "local"): 1, ("moved", "cloud"): 0}
+    assert [r["cost"] for r in usage if r["route"] == "far"] == ["0.000342"]
+    assert "kim" in g.cli("usage", "--since", "1h").ok().out
+    assert g.cli("usage", "--since", "2099-01-01", "--json").ok().json()["rows"] == []
+    g.cli("usage", "--by", "colour").failed(2, "colour")
+    metrics = g.get("/metrics", bearer(BOSS))[1].decode()
+    assert 'holdfast_gateway_tokens_total{key="kim",model="ok",type="input"} 56' in metrics
+    assert 'holdfast_gateway_cost_total{key="kim",model="ok"} 0.000342' in metrics
+
+
+def test_usage_is_asked_of_streams_and_not_shown_to_who_did_not_ask(house):
+    g = house()
+    c = openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % g.port, api_key="x", max_retries=0)
+    parts = list(c.chat.completions.create(model="far", stream=True, messages=HI))
+    assert not any(p.usage for p in parts) and all(p.choices for p in parts)
+    parts = list(c.chat.completions.create(model="far", stream=True, messages=HI,
+                                           stream_options={"include_usage": True}))
+    assert parts[-1].usage.completion_tokens == 5
+    assert all(e["ask"]["stream_options"] == {"include_usage": True} for e in g.cloud.log() if "ask" in e)
+    assert [r[4:7] for r in wait_rows(g, 2)] == [(7, 5, 57)] * 2
+
+
+def test_client_that_leaves_pays_for_what_is_known(house):
+    g = house(routes=[{"name": "long", "to": ["cloud/forever"]}])
+    with httpx.stream("POST", "http://127.0.0.1:%d/v1/chat/completions" % g.port,
+                      json=body_of("openai", "long", True)) as r:
+        next(r.iter_lines())
+    (row,) = wait_rows(g, 1)
+    assert row[7] == "client-left" and row[4] > 0 and row[5] >= 1 and row[6] > 0
+
+
+# ---- budgets ----
+
+def test_budget_race_200_calls_against_a_budget_for_50(house):
+    """litellm #40095, #34732, #26672: concurrent requests slipped past a budget."""
+    # A request may cost what its bytes say, plus 5 tokens out: known exactly, so that 50 fit.
+    body = body_of("openai", "far", False, max_tokens=5)
+    bound = len(json.dumps(body)) + 1 + 5 * 10
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "%.6f" % (50 * bound / 1e6 + 0.000001)}],
+              [{"name": "wait", "to": ["cloud/slow"]}])
+    g.wait_hosts(cloud="up")
+    body["model"] = "wait"  # as long as "far" and a letter: 50 such do not fit any more, 49 do
+
+    def one(_):
+        return httpx.post("http://127.0.0.1:%d/v1/chat/completions" % g.port, json=body, timeout=120,
+                          headers=bearer(KIM))
+
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        got = list(pool.map(one, range(200)))
+    done = [r for r in got if r.status_code == 200]
+    refused = [r for r in got if r.status_code == 429]
+    assert len(done) + len(refused) == 200
+    sent = [e for e in g.cloud.log() if e["model"] == "slow"]
+    spent = rows(g, "SELECT sum(micro) FROM usage")[0][0]
+    assert len(sent) == len(done)
+    assert 0 < spent <= 50 * bound + 1
+    assert len(done) >= 49
+    procs.wait_until(lambda: rows(g, "SELECT count(*) FROM hold") == [(0,)])
+    for r in refused:
+        assert r.headers["x-should-retry"] == "false" and 0 < int(r.headers["retry-after"]) <= 86400
+        e = r.json()["error"]
+        assert "money-per-day of key kim" in e["message"] and "begins anew at" in e["message"]
+        assert e["code"] == "insufficient_quota"
+
+
+def test_budget_that_is_used_up_in_each_dialect_and_what_is_free_goes_on(house):
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "0.0001"}])
+    g.wait_hosts(local="up", cloud="up")
+    for front in KINDS:
+        a = Answer(g.port, front, "far", front != "openai", headers=bearer(KIM), **(
+            {"options": {"num_predict": 4000}} if front == "ollama" else {"max_tokens": 4000}))
+        assert a.status == 429 and "money-per-day" in a.error and a.headers["x-should-retry"] == "false", vars(a)
+    # A route that has a free candidate takes that instead.
+    Answer(g.port, "openai", "both", False, headers=bearer(KIM), max_tokens=4000).whole("local")
+    Answer(g.port, "openai", "near", False, headers=bearer(KIM)).whole("local")
+    assert not [e for e in g.cloud.log() if e["model"] == "ok"]
+
+
+def test_tokens_of_a_free_model_count_against_a_token_budget_and_all_keys_share_one(house):
+    g = house([{"name": "kim", "key": KIM, "tokens-in-all": 150}, {"name": "bot", "key": BOT}],
+              **{"tokens-per-day": 170, "budget-zone": "+02:00"})
+    ask = {"headers": bearer(KIM), "max_tokens": 5}
+    n = 0
+    while n < 50:
+        a = Answer(g.port, "openai", "near", False, **ask)
+        if a.status != 200:
+            break
+        n += 1
+    assert 1 <= n <= 12 and a.status == 429 and "tokens-in-all of key kim" in a.error, (n, vars(a))
+    assert "does not begin anew" in a.error and "retry-after" not in a.headers
+    while n < 50:
+        a = Answer(g.port, "openai", "near", False, **{**ask, "headers": bearer(BOT)})
+        if a.status != 200:
+            break
+        n += 1
+    assert a.status == 429 and "tokens-per-day of all keys together" in a.error, vars(a)
+    assert account(g, "(all)")["tokens_today"] <= 170
+    kim = account(g, "kim")["budgets"][0]
+    assert kim["budget"] == "tokens-in-all" and kim["limit"] == 150 and 0 <= kim["left"] < 150
+    assert "holdfast_gateway_budget_remaining{key=\"kim\",budget=\"tokens-in-all\"}" in g.get("/metrics")[1].decode()
+
+
+def test_kill_9_in_mid_flight_is_charged_in_full(house, holdfast):
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "1"}], [{"name": "long", "to": ["cloud/forever"]}])
+    g.wait_hosts(cloud="up")
+    Answer(g.port, "openai", "far", False, headers=bearer(KIM), max_tokens=100).whole("cloud")
+    wait_rows(g, 1)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        work = pool.submit(httpx.post, "http://127.0.0.1:%d/v1/chat/completions" % g.port, timeout=60,
+                           headers=bearer(KIM), json=body_of("openai", "long", True, max_tokens=100))
+        procs.wait_until(lambda: [e for e in g.cloud.log() if e["model"] == "forever"])
+        g.p.kill()
+        assert work.exception() is not None
+    g.p = holdfast.start("gateway", "-config", g.file)
+    procs.wait_until(g.is_up)
+    assert "charged in full" in g.p.text()
+    first, lost = wait_rows(g, 2)
+    assert first[7] == "ok" and lost[:3] == ("kim", "long", "cloud") and lost[7] == "unsettled"
+    assert lost[6] >= 100 * 10  # the answer's limit, and the prompt
+    assert account(g, "kim")["cost_today"] == "%.6f" % ((57 + lost[6]) / 1e6)
+    assert rows(g, "SELECT count(*) FROM hold") == [(0,)]
+    # Spent is not forgotten by a restart in peace either.
+    assert g.p.stop() == 0
+    g.p = holdfast.start("gateway", "-config", g.file)
+    procs.wait_until(g.is_up)
+    assert account(g, "kim")["cost_today"] == "%.6f" % ((57 + lost[6]) / 1e6)
+
+
+def test_journal_that_cannot_be_written_refuses_only_who_has_a_budget(house):
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "1"}, {"name": "bot", "key": BOT}])
+    g.wait_hosts(cloud="up")
+    lock = sqlite3.connect(g.db, isolation_level=None)
+    lock.execute("BEGIN EXCLUSIVE")
+    a = Answer(g.port, "anthropic", "far", False, headers=bearer(KIM))
+    assert a.status == 529 and "journal" in a.error and a.headers["retry-after"] == "30", vars(a)
+    Answer(g.port, "anthropic", "far", False, headers=bearer(BOT)).whole()
+    assert json.loads(g.get("/holdfast/status")[1])["journal"]["failing"] is True
+    assert "journal cannot be written" in g.p.text()
+    lock.execute("ROLLBACK")
+    lock.close()
+    procs.wait_until(lambda: json.loads(g.get("/holdfast/status")[1])["journal"]["failing"] is False)
+    Answer(g.port, "anthropic", "far", False, headers=bearer(KIM)).whole()
+    assert [r[0] for r in wait_rows(g, 3) if r[7] == "ok"] == ["bot", "kim"]
+
+
+def test_reload_takes_over_keys_and_prices(house):
+    g = house([{"name": "kim", "key": KIM}])
+    Answer(g.port, "openai", "far", False, headers=bearer(KIM)).whole()
+    with open(g.file) as f:
+        conf = json.load(f)
+    conf["gateway"]["keys"] = [{"name": "kim", "key": "another", "money-in-all": "0.0001"}]
+    conf["gateway"]["prices"] = [{**PRICE, "input": "2"}]
+    with open(g.file, "w") as f:
+        json.dump(conf, f)
+    g.p.signal(signal.SIGHUP)
+    procs.wait_until(lambda: "configuration reloaded" in g.p.text())
+    assert Answer(g.port, "openai", "far", False, headers=bearer(KIM)).status == 401
+    a = Answer(g.port, "openai", "far", False, headers=bearer("another"))
+    assert a.status == 429 and "0.000043 of 0.0001 left" in a.error, vars(a)  # 57 were spent before
+
+
+def test_budget_without_a_journal_is_no_configuration(holdfast, tmp_path):
+    for more in ({"money-per-day": "1"}, {"keys": [{"name": "a", "key": "k", "tokens-per-day": 1}]}):
+        (tmp_path / "h.yml").write_text(json.dumps({"gateway": {
+            "hosts": [{"name": "a", "url": "http://127.0.0.1:9"}], **more}}))
+        holdfast("gateway", "-config", tmp_path / "h.yml", "--config-validate").failed(2, "journal")
+
+
+# ---- overrides ----
+
+def test_override_by_command(house, tmp_path):
+    file = tmp_path / "override.json"
+    file.write_text('{"elsewhere":{"healthy":true},"cloud":{"healthy":true}}')  # other people's stays
+    g = house(**{"override-file": str(file)})
+    g.wait_hosts(local="up", cloud="up")
+    said = g.cli("override", "set", "cloud", "--for", "2h", "--why", "new fan", "--by", "kim").ok()
+    assert "new fan" in said.out and "warning" not in said.err
+    g.wait_hosts(cloud="drained")
+    entry = json.loads(file.read_text())
+    assert entry["elsewhere"] == {"healthy": True}
+    assert entry["cloud"]["healthy"] is False and entry["cloud"]["override"] is True and entry["cloud"]["by"] == "kim"
+    Answer(g.port, "openai", "both", False).whole("local")
+    hosts = {h["name"]: h for h in g.status()["hosts"]}
+    assert hosts["cloud"]["override"]["why"] == "new fan" and hosts["local"]["override"] is None
+    assert "new fan" in g.cli("hosts").ok().out
+    g.cli("override", "clear", "cloud").ok()
+    g.wait_hosts(cloud="up")
+    assert "cloud" not in json.loads(file.read_text())
+    g.cli("override", "clear", "cloud").failed(2, "no override")
+    g.cli("override", "set", "nobody").failed(2, "no host")
+    assert "24h" in g.cli("override", "set", "cloud").ok().err
+
+
+def test_pin_of_a_route(house, tmp_path):
+    file = tmp_path / "override.json"
+    g = house(**{"override-file": str(file)})
+    g.wait_hosts(local="up", cloud="up")
+    Answer(g.port, "openai", "both", False).whole("cloud")
+    g.cli("override", "pin", "both", "local", "--for", "1h", "--why", "test", "--by", "kim").ok()
+    a = Answer(g.port, "openai", "both", False).whole("local")
+    assert a.headers["x-holdfast-route-reason"] == "override"
+    assert "kim until" in g.cli("routes", "explain", "both").ok().out
+    assert [(p["route"], p["host"]) for p in g.status()["pins"]] == [("both", "local")]
+    Answer(g.port, "openai", "both", False, headers={"X-Holdfast-Pin-Host": "cloud"}).whole("cloud")
+    listed = g.cli("override", "list", "--json").ok().json()["overrides"]
+    assert [(o["kind"], o["name"], o["pin"]) for o in listed] == [("route", "both", "local")]
+    g.cli("override", "pin", "near", "cloud").failed(2, "does not go to")
+    g.cli("override", "clear", "both").ok()
+    Answer(g.port, "openai", "both", False).whole("cloud")
+    text = json.loads(file.read_text())
+    text["route:both"] = {"healthy": True, "override": True, "pin": "local", "expires": "2001-01-01T00:00:00Z"}
+    file.write_text(json.dumps(text))  # over: does not count
+    os.utime(file)
+    Answer(g.port, "openai", "both", False).whole("cloud")
+
+
+def test_override_api_wants_json_and_a_place(house):
+    g = house()
+    url = "http://127.0.0.1:%d/holdfast/override" % g.port
+    assert httpx.post(url, json={"host": "cloud"}).status_code == 409  # no override-file
+    h = house(**{"override-file": "override.json"})
+    url = "http://127.0.0.1:%d/holdfast/override" % h.port
+    assert httpx.post(url, content=b'{"host":"cloud"}', headers={"Content-Type": "text/plain"}).status_code == 415
+    for bad in ({}, {"host": "cloud", "route": "both"}, {"route": "both"}, {"host": "cloud", "for": "soon"},
+                {"host": "cloud", "expires": "2001-01-01T00:00:00Z"}, {"host": 7}):
+        r = httpx.post(url, json=bad)
+        assert r.status_code == 400, (bad, r.text)
+    r = httpx.post(url, json={"host": "cloud", "expires": "2099-01-01T00:00:00Z"})
+    assert r.status_code == 200 and r.json()["warning"] is None
+    assert PATHS  # the fronts go on meanwhile
+    Answer(h.port, "openai", "both", False).whole("local")
