@@ -24,7 +24,7 @@ void hf_gw_attempt_clear(struct hf_gw_request *r)
     hf_buf_init(&r->error_body, HF_GW_ERROR_BYTES);
     r->status = 0;
     r->stop = HF_GW_OK;
-    r->first_byte_ms = r->last_byte_ms = r->progress_ms = 0;
+    r->first_byte_ms = r->last_byte_ms = r->progress_ms = r->done_ms = 0;
     r->pieces = 0;
 }
 
@@ -72,7 +72,7 @@ static void on_head(void *arg, const struct hf_http_head *head)
     if (after != NULL) {
         r->retry_after_ms = strtoull(after, NULL, 10);
     } else if ((after = hf_http_head_get(head, "retry-after")) != NULL) {
-        r->retry_after_ms = strtoull(after, NULL, 10) * 1000; /* a date reads as 0: not known */
+        r->retry_after_ms = hf_gw_retry_after_ms(after, hf_clock_wall_ms());
     }
     if (r->retry_after_ms > RETRY_AFTER_MAX_MS)
         r->retry_after_ms = RETRY_AFTER_MAX_MS;
@@ -118,6 +118,8 @@ static void note_progress(struct hf_gw_request *r, uint64_t now_ms)
     r->last_byte_ms = now_ms;
     if (s->n_pieces != r->pieces || s->is_done)
         r->progress_ms = now_ms;
+    if (s->is_done && r->done_ms == 0)
+        r->done_ms = now_ms;
     r->pieces = s->n_pieces;
 }
 
@@ -380,6 +382,11 @@ void hf_gw_attempt_tick(struct hf_gw_request *r, uint64_t now_ms)
     uint64_t idle_ms = (uint64_t)r->g->conf->idle_timeout_ms;
     if (r->up == NULL || r->first_byte_ms == 0 || r->stop != HF_GW_OK)
         return;
+    if (r->done_ms > 0) { /* whole: class_of says so, whatever the host still wants */
+        if (now_ms - r->done_ms >= HF_GW_END_MS)
+            hf_http_cancel(r->up);
+        return;
+    }
     bool is_full =
         r->is_committed && r->call != NULL && hf_httpd_call_queued(r->call) >= HF_HTTPD_LOW_WATER;
     if (is_full) { /* the client is slow, not the host */

@@ -34,6 +34,7 @@ enum {
     HF_GW_ID = 28,
     HF_GW_HOPS_TEXT = 8 * HF_GW_ID, /* gateways that a request may pass through */
     HF_GW_TRAIL = 400,              /* text of the tries, for a header */
+    HF_GW_END_MS = 200, /* for a connection to end in order once its answer is whole */
     HF_GW_LIVENESS = 5              /* idle timeouts that pings alone may keep a stream alive */
 };
 
@@ -114,7 +115,8 @@ struct hf_gw_request {
     size_t pin;
     uint64_t start_ms;
     uint64_t deadline_ms;
-    uint64_t queued_ms; /* in all */
+    uint64_t queued_ms;   /* in all */
+    uint64_t paused_until_ms; /* all pauses together; 0: none yet */
 
     /* where it has been */
     uint64_t tried;        /* candidates */
@@ -148,6 +150,7 @@ struct hf_gw_request {
     uint64_t first_byte_ms; /* 0: none yet */
     uint64_t last_byte_ms;
     uint64_t progress_ms;
+    uint64_t done_ms; /* its terminator was seen; 0: not yet */
     int64_t pieces;
 };
 
@@ -171,6 +174,7 @@ struct hf_gateway {
     uint64_t override_read_ms;
     int64_t override_mtime_ns;
     bool is_health_dirty;
+    bool is_unpause_due; /* a breaker lets requests through again */
     uint64_t n_by_outcome[HF_GW_FAILURES_];
     uint64_t n_by_reason[HF_GW_DISCOVERED + 1];
     uint64_t n_refused;

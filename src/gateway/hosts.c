@@ -147,10 +147,8 @@ void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_
     enum hf_gw_says says = hf_gw_failure_rule(f)->says;
     h->n_ok += says == HF_GW_SAYS_GOOD;
     h->n_failed += says == HF_GW_SAYS_MODEL || says == HF_GW_SAYS_DEAD;
-    if (says == HF_GW_SAYS_NOTHING) {
-        hf_breaker_dropped(&s->breaker);
-        return;
-    }
+    if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
+        hf_breaker_dropped(&s->breaker); /* else half-open would wait for its result for ever */
     if (says == HF_GW_SAYS_DEAD)
         hf_gw_host_event(h, HF_HEALTH_REFUSED, now_ms);
     if (says == HF_GW_SAYS_DENIED)
@@ -159,7 +157,10 @@ void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_
         hf_gw_host_refresh(h);
     if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
         return;
-    if (hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32()))
+    bool is_changed =
+        hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32());
+    h->g->is_unpause_due |= is_changed || s->breaker.state == HF_BREAKER_HALF_OPEN;
+    if (is_changed)
         hf_log(HF_LOG_WARN, "breaker", HF_F_STR("host", h->conf->name), HF_F_STR("model", s->model),
                HF_F_STR("is", hf_breaker_word(s->breaker.state)), HF_F_END);
 }

@@ -215,6 +215,8 @@ void hf_gw_request_settle(struct hf_gw_request *r, enum hf_gw_failure f, uint64_
     struct hf_gw_live_host *h = slot->host;
     r->last = f;
     hf_gw_host_result(slot, f, now_ms);
+    if (hf_gw_failure_rule(f)->says == HF_GW_SAYS_BUSY && r->retry_after_ms > 0)
+        hf_breaker_hold(&slot->breaker, now_ms + r->retry_after_ms);
     if (r->call == NULL) {
         hf_gw_host_pump(h, now_ms);
         return;
@@ -298,8 +300,10 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
     if (c->may_come_back && wait_ms > 0 && r->attempts < HF_GW_TRIES &&
         (r->attempts == 0 || is_unreached)) {
         r->entry.since_ms = now_ms;
-        r->entry.deadline_ms =
-            now_ms + wait_ms < r->deadline_ms ? now_ms + wait_ms : r->deadline_ms;
+        if (r->paused_until_ms == 0) /* a host that comes and goes does not make it longer */
+            r->paused_until_ms =
+                now_ms + wait_ms < r->deadline_ms ? now_ms + wait_ms : r->deadline_ms;
+        r->entry.deadline_ms = r->paused_until_ms;
         r->tried = 0; /* after the pause everybody gets another chance */
         r->failed_hosts = 0;
         r->may_cloud = true;
@@ -532,9 +536,16 @@ void hf_gw_requests_tick(struct hf_gateway *g, uint64_t now_ms)
     for (struct hf_gw_request *r = g->first; r != NULL; r = r->next)
         hf_gw_attempt_tick(r, now_ms);
     for (size_t i = 0; i < g->n_hosts; i++) {
-        for (struct hf_gw_slot *s = g->hosts[i].slots; s != NULL; s = s->next)
+        for (struct hf_gw_slot *s = g->hosts[i].slots; s != NULL; s = s->next) {
             expire(&s->lane, "no slot was free", now_ms);
+            if (s->breaker.state == HF_BREAKER_OPEN && hf_breaker_allows(&s->breaker, now_ms))
+                g->is_unpause_due = true; /* its time is over: one may try */
+        }
         hf_gw_host_pump(&g->hosts[i], now_ms);
+    }
+    if (g->is_unpause_due) {
+        g->is_unpause_due = false;
+        hf_gw_unpause(g, now_ms);
     }
     expire(&g->paused, "no host came back", now_ms);
 }
