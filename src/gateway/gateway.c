@@ -111,8 +111,10 @@ static void on_gone(void *arg, struct hf_httpd_call *call)
 {
     struct hf_gateway *g = arg;
     struct hf_gw_request *r = hf_httpd_call_data(call);
-    if (r == NULL)
+    if (r == NULL) {
+        hf_gw_forward_gone(g, call);
         return;
+    }
     atomic_fetch_add(&r->refs, 1);
     hf_http_client_post(g->client, &r->gone_task);
 }

@@ -164,6 +164,7 @@ struct hf_gateway {
     struct hf_gw_live_host *hosts;
     size_t n_hosts;
     struct hf_gw_request *first;
+    struct hf_gw_forward *forwards;
     atomic_size_t n_requests;
     int64_t n_retries; /* under way */
     size_t n_waiting;
@@ -260,6 +261,16 @@ void hf_gw_reply_text(struct hf_httpd_call *call, int status, const char *type, 
 /* An error of our own in the dialect. */
 void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const struct hf_api_error *e,
                        const struct hf_gw_headers *extra);
+/* Every model that is known: of hosts that are ours, and the routes. The caller deinits. */
+void hf_gw_models(struct hf_gateway *g, struct hf_models *out);
+
+/* ---- forward.c ---- */
+/* Passes /api/show and the management of models on; false if the path is neither. */
+bool hf_gw_forward(struct hf_gateway *g, struct hf_httpd_call *call);
+/* The client left; any thread. */
+void hf_gw_forward_gone(struct hf_gateway *g, const struct hf_httpd_call *call);
+
+/* ---- health_files.c ---- */
 /* Health file and override file, if due. */
 void hf_gw_files_tick(struct hf_gateway *g, uint64_t now_ms);
 

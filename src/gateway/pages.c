@@ -70,6 +70,12 @@ static void add_routes(struct hf_gateway *g, struct hf_models *out)
     }
 }
 
+void hf_gw_models(struct hf_gateway *g, struct hf_models *out)
+{
+    merge(g, false, out);
+    add_routes(g, out);
+}
+
 static enum hf_model_list form_of(const struct hf_httpd_call *call)
 {
     return hf_httpd_call_header(call, "anthropic-version") != NULL ? HF_LIST_ANTHROPIC
@@ -110,8 +116,7 @@ static void page_model(struct hf_gateway *g, struct hf_httpd_call *call)
     enum hf_model_list form = form_of(call);
     struct hf_models all = {0};
     struct hf_buf out;
-    merge(g, false, &all);
-    add_routes(g, &all);
+    hf_gw_models(g, &all);
     const struct hf_model *m = hf_models_find(&all, name);
     if (m == NULL) {
         struct hf_api_error e;
@@ -389,21 +394,32 @@ static const struct {
     {"/holdfast/explain", page_explain},
 };
 
+/* Which dialect a path is of that nobody serves, so that its client understands the error. */
+static enum hf_dialect dialect_of(const struct hf_httpd_call *call, const char *path)
+{
+    enum hf_endpoint ep;
+    if (hf_endpoint_of_path(path, &ep))
+        return hf_endpoint_dialect(ep);
+    if (strncmp(path, "/v1/", 4) != 0)
+        return HF_DIALECT_OLLAMA;
+    bool is_anthropic =
+        form_of(call) == HF_LIST_ANTHROPIC || strncmp(path, "/v1/messages", 12) == 0;
+    return is_anthropic ? HF_DIALECT_ANTHROPIC : HF_DIALECT_OPENAI;
+}
+
 static void no_page(struct hf_httpd_call *call, const char *path, bool is_method)
 {
-    static const char *const managed[] = {"/api/pull",   "/api/push",   "/api/create", "/api/copy",
-                                          "/api/delete", "/api/blobs/", "/api/show"};
     enum hf_endpoint ep;
-    bool is_managed = false;
-    char text[300];
-    for (size_t i = 0; i < HF_ARRAY_LEN(managed); i++)
-        is_managed = is_managed || strncmp(path, managed[i], strlen(managed[i])) == 0;
-    int status = is_managed ? 501 : (is_method || hf_endpoint_of_path(path, &ep)) ? 405 : 404;
-    int n = snprintf(text, sizeof(text), "{\"error\":\"%s\"}",
-                     is_managed      ? "the gateway does not manage models: ask the host itself"
-                     : status == 405 ? "method not allowed"
-                                     : "not found");
-    hf_gw_reply_text(call, status, json_type, text, (size_t)n);
+    struct hf_api_error e;
+    struct hf_buf out;
+    is_method = is_method || hf_endpoint_of_path(path, &ep);
+    hf_buf_init(&out, HF_GW_ERROR_BYTES);
+    hf_api_error_set(&e, is_method ? HF_API_INVALID : HF_API_NOT_FOUND, "%s",
+                     is_method ? "method not allowed" : "page not found");
+    if (hf_api_error_write(dialect_of(call, path), &e, NULL, &out, NULL) != HF_OK)
+        hf_buf_reset(&out);
+    hf_gw_reply_text(call, is_method ? 405 : 404, json_type, hf_buf_str(&out), out.len);
+    hf_buf_deinit(&out);
 }
 
 void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call)
@@ -411,7 +427,9 @@ void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call)
     const char *path = hf_httpd_call_path(call);
     const char *method = hf_httpd_call_method(call);
     bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    bool is_method = false;
+    bool is_method = strcmp(path, "/api/show") == 0;
+    if (hf_gw_forward(g, call))
+        return;
     for (size_t i = 0; i < HF_ARRAY_LEN(pages); i++) {
         if (strcmp(path, pages[i].path) != 0)
             continue;

@@ -363,10 +363,29 @@ async def answer(method, path, headers, body, writer):
     elif path == "/v1/models":
         writer.write(whole_answer(200, {"object": "list", "data": [
             {"id": n, "object": "model", "created": 1, "owned_by": "fake"} for n in NAMES]}))
-    elif method == "POST" and path in ("/api/embed", "/v1/embeddings"):
+    elif path == "/api/show":
+        LOG.append({"path": path, **json.loads(body)})
+        name = LOG[-1].get("model") or LOG[-1]["name"]
+        known = name.lower().split(":")[0] in [n.split(":")[0] for n in [*NAMES, *SELF["models"]]]
+        writer.write(whole_answer(*((200, {"details": {"family": "fake"}, "model_info": {}, "seen": name,
+                                           "capabilities": ["completion"]})
+                                    if known else (404, {"error": "model '%s' not found" % name}))))
+    elif path == "/api/pull":
+        LOG.append({"path": path, "gone": False, **json.loads(body)})
+        writer.write(head(200, "application/x-ndjson") + b"Transfer-Encoding: chunked\r\n\r\n")
+        for n in range(1000 if LOG[-1]["model"] == "huge" else 3):
+            writer.write(chunk(b'{"status":"pulling","completed":%d}\n' % n))
+            await asyncio.sleep(0.05)
+        writer.write(chunk(b'{"status":"success"}\n') + b"0\r\n\r\n")
+    elif path in ("/api/copy", "/api/delete") or path.startswith("/api/blobs/"):
+        LOG.append({"path": path, "method": method, "model": body.decode()})
+        writer.write(whole_answer(201 if "blobs" in path and method == "POST" else 200, None))
+    elif method == "POST" and path in ("/api/embed", "/api/embeddings", "/v1/embeddings"):
         ask = json.loads(body)
         LOG.append({"path": path, "model": ask["model"]})
-        if path == "/api/embed":
+        if path == "/api/embeddings":
+            writer.write(whole_answer(200, {"embedding": [0.5, -0.25]}))
+        elif path == "/api/embed":
             writer.write(whole_answer(200, {"model": ask["model"], "embeddings": [[0.5, -0.25]],
                                             "prompt_eval_count": 3}))
         else:
