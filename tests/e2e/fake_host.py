@@ -237,11 +237,10 @@ class Talk:
         await self.send(head(200, kind) + b"Content-Length: %d\r\n\r\n" % (len(data) + off) + data, 0)
         raise Cut(False)
 
-    async def flaky(self):
-        """Fails five times, then answers."""
-        name = self.d.model
-        if sum(e["model"] == name for e in LOG) <= 5:
-            await self.status(500)
+    async def busy_once(self):
+        """Refuses the first request for some time, then answers."""
+        if sum(e["model"] == self.d.model for e in LOG) == 1:
+            await self.status(429, "slow down", ["retry-after-ms: 700"])
         else:
             await self.ok()
 
@@ -334,7 +333,7 @@ BEHAVIOURS = {
     "long-line": lambda t: t.pieces([t.d.start(), *(t.d.padded(w) for w in WORDS), t.d.end()]),
     "length-long": lambda t: t.counted(100), "length-short": lambda t: t.counted(-20),
     "utf8": lambda t: t.pieces([t.d.start(), t.d.word("Hold@").replace(b"@", b"\xff\xfe"), t.d.end()]),
-    "flaky": lambda t: t.flaky(),
+    "busy-once": lambda t: t.busy_once(),
     "forever": lambda t: t.forever(), "flood": lambda t: t.flood(),
 }
 
