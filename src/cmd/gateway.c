@@ -118,7 +118,7 @@ static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
     if (strcmp(what, "routes") == 0 && run->n_args == 3 && strcmp(run->args[1], "explain") == 0)
         return hf_gateway_ask_explain(&a, run->args[2], err);
     if (strcmp(what, "what-if") == 0 && run->n_args == 1 && o->down != NULL)
-        return hf_gateway_ask_routes(&a, plan, err);
+        return hf_gateway_ask_what_if(&a, err);
     return hf_err_set(err, HF_E_INVALID,
                       "no such question: try status, hosts, routes, routes explain MODEL, or "
                       "what-if --down HOST");

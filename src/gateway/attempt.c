@@ -45,7 +45,7 @@ static void fail_answer(struct hf_gw_request *r, enum hf_gw_failure why, enum hf
     hf_api_error_set(&r->error, kind, "%s", text);
 }
 
-static bool start_answer(struct hf_gw_request *r)
+bool hf_gw_answer_begin(struct hf_gw_request *r)
 {
     struct hf_answer_options o = {.front = r->head.ep,
                                   .upstream = r->upr.ep,
@@ -77,7 +77,7 @@ static void on_head(void *arg, const struct hf_http_head *head)
     if (r->retry_after_ms > RETRY_AFTER_MAX_MS)
         r->retry_after_ms = RETRY_AFTER_MAX_MS;
     if (head->status == 200)
-        start_answer(r);
+        hf_gw_answer_begin(r);
 }
 
 /* The client hears from now on: no way back. */
@@ -89,7 +89,8 @@ static void commit(struct hf_gw_request *r)
                                    .content_type = hf_answer_content_type(r->head.ep, true),
                                    .headers = h.list,
                                    .n_headers = h.n};
-    hf_httpd_call_start(r->call, &reply);
+    if (!r->is_early)
+        hf_httpd_call_start(r->call, &reply);
     r->is_committed = true;
 }
 
@@ -284,6 +285,8 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
     struct hf_target t = {
         .dialect = d,
         .model = c->model,
+        .num_ctx = r->route->num_ctx,
+        .keep_alive = r->route->keep_alive,
         .is_anthropic_2026 =
             h->conf->api_version != NULL && strcmp(h->conf->api_version, "2026-10-21") >= 0,
         .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable && !r->head.is_load,

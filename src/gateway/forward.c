@@ -2,8 +2,8 @@
  * What is asked of one host and passed on as it is: /api/show, and the management of models.
  *
  *   show     goes where a request for that model would go; the name in it becomes the host's. The
- *            next candidate is asked when one fails; when nobody answers, what the lists know is said
- *   manage   pull, push, create, copy, delete, blobs change one host, so one must be named:
+ *            next candidate is asked when one fails; when nobody answers, what the lists know is
+ * said manage   pull, push, create, copy, delete, blobs change one host, so one must be named:
  *            X-Holdfast-Pin-Host or ?host=; a single Ollama host needs no name. The answer streams.
  *
  * On the transfer thread.
@@ -21,7 +21,7 @@
 
 enum {
     FORWARD_MAGIC = 0x66776467,
-    SHOW_MS = 10000,         /* Ollama answers from disk */
+    SHOW_MS = 10000,        /* Ollama answers from disk */
     MANAGE_IDLE_MS = 600000 /* copying and hashing 40 GB between two lines of progress */
 };
 
@@ -32,7 +32,7 @@ struct hf_gw_forward {
     struct hf_httpd_call *call;
     struct hf_http_call *up; /* NULL: none under way */
     struct hf_gw_live_host *host;
-    char model[HF_MODEL_NAME]; /* of show; empty: management */
+    char model[HF_MODEL_NAME];     /* of show; empty: management */
     struct hf_jsonscan_value name; /* where it stands in the body */
     uint64_t tried;
     struct hf_buf body;
@@ -291,7 +291,8 @@ static bool is_managed(const char *path, const char *method)
         if (strcmp(path, rows[i].path) == 0 && strcmp(method, rows[i].method) == 0)
             return true;
     }
-    bool is_blob = strncmp(path, "/api/blobs/sha256", 17) == 0 && strpbrk(path + 17, "/?# ") == NULL;
+    bool is_blob =
+        strncmp(path, "/api/blobs/sha256", 17) == 0 && strpbrk(path + 17, "/?# ") == NULL;
     return is_blob && (strcmp(method, "POST") == 0 || strcmp(method, "HEAD") == 0);
 }
 

@@ -8,7 +8,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/names.h"
 
-enum { PAGE_BYTES = 16 << 20 };
+enum { PAGE_BYTES = 16 << 20, WAITING_SHOWN = 100 };
 
 static const char json_type[] = "application/json";
 
@@ -28,6 +28,11 @@ static void reply_buf(struct hf_httpd_call *call, enum hf_code rc, const char *t
     else
         hf_gw_reply_text(call, 500, json_type, full, sizeof(full) - 1);
     hf_buf_deinit(out);
+}
+
+void hf_gw_reply_json(struct hf_httpd_call *call, enum hf_code rc, struct hf_buf *out)
+{
+    reply_buf(call, rc, json_type, out);
 }
 
 void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const struct hf_api_error *e,
@@ -206,6 +211,9 @@ static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_
     hf_json_ku64(j, "tokens_in", h->tokens_in);
     hf_json_ku64(j, "tokens_out", h->tokens_out);
     hf_json_ku64(j, "models", h->tags.n);
+    struct hf_gw_memory m = hf_gw_host_memory(h);
+    hf_json_ki64(j, "memory_bytes", m.total);
+    hf_json_ki64(j, "loaded_bytes", m.idle + m.in_use);
     hf_json_key(j, "loaded");
     hf_json_array_begin(j);
     for (size_t i = 0; i < h->ps.n; i++)
@@ -217,6 +225,30 @@ static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_
         put_slot(j, s, now_ms);
     hf_json_array_end(j);
     hf_json_object_end(j);
+}
+
+/* Who waits, as far as a page has room: model, place in its queue and an estimate. */
+static void put_waiting(struct hf_json *j, struct hf_gateway *g, uint64_t now_ms)
+{
+    size_t n = 0;
+    hf_json_key(j, "waiting");
+    hf_json_array_begin(j);
+    for (struct hf_gw_request *r = g->first; r != NULL && n < WAITING_SHOWN; r = r->next) {
+        if (r->entry.lane == NULL)
+            continue;
+        bool is_paused = r->entry.lane == &g->paused;
+        n++;
+        hf_json_object_begin(j);
+        hf_json_kstr(j, "id", r->id);
+        hf_json_kstr(j, "model", r->head.model);
+        hf_json_kstr(j, "for", is_paused ? "a host to come back" : r->slot->host->conf->name);
+        hf_json_ku64(j, "position", hf_gw_queue_position(r));
+        hf_json_ku64(j, "waited_ms", now_ms - r->entry.since_ms);
+        if (!is_paused)
+            hf_json_ku64(j, "estimate_ms", hf_gw_queue_wait_ms(r));
+        hf_json_object_end(j);
+    }
+    hf_json_array_end(j);
 }
 
 static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
@@ -241,78 +273,7 @@ static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
             put_host(&j, &g->hosts[i], now_ms);
     }
     hf_json_array_end(&j);
-    hf_json_object_end(&j);
-    reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
-}
-
-static void put_candidate(struct hf_json *j, struct hf_gateway *g, const struct hf_gw_candidate *c,
-                          enum hf_gw_verdict v)
-{
-    struct hf_gw_live_host *h = &g->hosts[c->host];
-    hf_json_object_begin(j);
-    hf_json_kstr(j, "host", h->conf->name);
-    hf_json_kstr(j, "model", c->model);
-    hf_json_key(j, "if_down");
-    hf_json_array_begin(j);
-    for (size_t i = 0; i < g->n_hosts; i++) {
-        if ((c->when_down & HF_GW_BIT(i)) != 0)
-            hf_json_str(j, g->hosts[i].conf->name);
-    }
-    hf_json_array_end(j);
-    hf_json_kstr(j, "state", hf_health_word(h->health.state));
-    hf_json_kstr(j, "verdict", hf_gw_verdict_word(v));
-    hf_json_object_end(j);
-}
-
-/* ?model=NAME[&down=HOST]: what would happen to a request now. */
-static void page_explain(struct hf_gateway *g, struct hf_httpd_call *call)
-{
-    const char *model = hf_httpd_call_query(call, "model");
-    const char *dead = hf_httpd_call_query(call, "down");
-    struct hf_gw_candidate found[HF_GW_CANDIDATES] = {{0}};
-    struct hf_gw_route own = {.name = model, .candidates = found};
-    struct hf_gw_facts facts[HF_GW_CANDIDATES];
-    struct hf_gw_choice choice;
-    struct hf_buf out;
-    struct hf_json j;
-    size_t gone = dead == NULL ? g->n_hosts : hf_gw_plan_host(g->plan, dead);
-    if (model == NULL || (dead != NULL && gone == g->n_hosts)) {
-        static const char text[] = "{\"error\":\"needs ?model=NAME, and &down= names a host\"}";
-        hf_gw_reply_text(call, 400, json_type, text, sizeof(text) - 1);
-        return;
-    }
-    const struct hf_gw_route *route = hf_gw_plan_route(g->plan, model);
-    if (route == NULL) {
-        hf_gw_discover(g, model, &own);
-        route = &own;
-    }
-    uint64_t down = hf_gw_facts(g, route, 0, facts, hf_clock_mono_ms());
-    for (size_t i = 0; gone < g->n_hosts && i < route->n_candidates; i++) {
-        if (route->candidates[i].host == gone)
-            facts[i].health = HF_HEALTH_DOWN;
-    }
-    struct hf_gw_ask ask = {.route = route,
-                            .facts = facts,
-                            .down = down | (gone < g->n_hosts ? HF_GW_BIT(gone) : 0),
-                            .is_ranked_alike = route == &own,
-                            .may_cloud = true,
-                            .pin = SIZE_MAX};
-    hf_gw_choose(&ask, &choice);
-    hf_buf_init(&out, PAGE_BYTES);
-    hf_json_init(&j, &out, false);
-    hf_json_object_begin(&j);
-    hf_json_kstr(&j, "schema", "holdfast.gateway-explain/1");
-    hf_json_kstr(&j, "model", model);
-    hf_json_kstr(&j, "route", route == &own ? NULL : route->name);
-    hf_json_kstr(&j, "decision",
-                 choice.is_found        ? hf_gw_reason_word(choice.reason)
-                 : choice.may_come_back ? "pause"
-                                        : "not found");
-    hf_json_key(&j, "candidates");
-    hf_json_array_begin(&j);
-    for (size_t i = 0; i < route->n_candidates; i++)
-        put_candidate(&j, g, &route->candidates[i], choice.verdicts[i]);
-    hf_json_array_end(&j);
+    put_waiting(&j, g, now_ms);
     hf_json_object_end(&j);
     reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
 }
@@ -391,7 +352,8 @@ static const struct {
     {"/readyz", page_readyz},
     {"/metrics", page_metrics},
     {"/holdfast/status", page_status},
-    {"/holdfast/explain", page_explain},
+    {"/holdfast/explain", hf_gw_page_explain},
+    {"/holdfast/what-if", hf_gw_page_what_if},
 };
 
 /* Which dialect a path is of that nobody serves, so that its client understands the error. */

@@ -281,6 +281,10 @@ class Talk:
         await asyncio.sleep(seconds)
         await self.ok()
 
+    async def late(self, seconds):
+        await asyncio.sleep(seconds)
+        await self.status(500)
+
     async def empty(self):
         await self.begin()
         await self.send(b"0\r\n\r\n", 0)
@@ -296,7 +300,7 @@ BEHAVIOURS = {
     "401": lambda t: t.status(401),
     "reset": lambda t: t.reset(),
     "hang": lambda t: t.hang(), "hang-middle": lambda t: t.hang(2),
-    "cold": lambda t: t.after(1.5), "slow": lambda t: t.after(0.5),
+    "late-500": lambda t: t.late(0.6), "cold": lambda t: t.after(1.5), "slow": lambda t: t.after(0.5),
     "error-first": lambda t: t.words_then(0, t.d.error()),
     "error-later": lambda t: t.words_then(2, t.d.error()),
     "cut-first": lambda t: t.words_then(0, b"", False),
