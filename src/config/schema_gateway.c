@@ -65,7 +65,7 @@ static const struct hf_key route_keys[] = {
     {.name = "private", .kind = HF_KEY_BOOL, .offset = F(is_private), .def = "false",
      .since = "holdfast", .doc = "Never leaves the house: hosts that are not local are left out."},
     {.name = "num-ctx", .kind = HF_KEY_INT, .offset = F(num_ctx), .def = "0",
-     .max = INT64_C(1) << 24, .since = "holdfast", .doc = "Context length (tokens) that Ollama hosts "
+     .max = INT64_C(1) << 24, .since = "holdfast", .doc = "Context length (tokens) Ollama hosts "
             "are asked for, whatever the client says: differing ones make a host load the model "
             "anew. 0 = the client's."},
     {.name = "keep-alive", .kind = HF_KEY_STRING, .offset = F(keep_alive), .since = "holdfast",
