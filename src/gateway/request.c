@@ -369,8 +369,12 @@ static void mark_sticky(struct hf_gw_request *r, struct hf_gw_facts *facts, uint
         r->sticky_key = hf_sticky_key(r->head.model, v[at].text, v[at].len);
     }
     uint32_t host = hf_sticky_get(r->g->sticky, r->sticky_key, now_ms);
-    for (size_t i = 0; host != HF_STICKY_NONE && i < r->route->n_candidates; i++)
-        facts[i].is_sticky = r->route->candidates[i].host == host;
+    for (size_t i = 0; host != HF_STICKY_NONE && i < r->route->n_candidates; i++) {
+        /* Where the model was unloaded meanwhile, its cache went with it. */
+        bool is_kept =
+            facts[i].model == HF_GW_MODEL_LOADED || facts[i].model == HF_GW_MODEL_UNKNOWN;
+        facts[i].is_sticky = is_kept && r->route->candidates[i].host == host;
+    }
 }
 
 void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)

@@ -81,7 +81,7 @@ def test_a_large_body_moves_on_as_a_small_one_does(two):
     g = two([{"name": "m", "to": ["a/reset", "b/ok"]}])
     text = "x" * (10 << 20)
     a = g.ask("openai", "m", True, messages=[{"role": "user", "content": text}]).whole("b")
-    assert a.headers["x-holdfast-tried"] == "a:reset"
+    assert a.headers["x-holdfast-tried"] in ("a:reset", "a:stale-connection")
     assert [len(e["ask"]["messages"][0]["content"]) for e in seen(g.b, "ok")] == [10 << 20]
 
 

@@ -89,23 +89,33 @@ def test_what_if_a_host_goes_tells_what_fits_where(make):
 # ---- conversations stay where their prompt is cached
 
 def test_a_conversation_stays_on_its_host(make):
-    g = make({"a": {"parallel": 1}, "b": {"parallel": 1}})
+    loaded = {"loaded": {"ok:latest": 1}}
+    g = make({"a": {"parallel": 1, "says": loaded}, "b": {"parallel": 2, "says": loaded}})
+    procs.wait_until(lambda: [h["loaded"] for h in g.status()["hosts"]] == [["ok:latest"]] * 2)
     talk = [{"role": "user", "content": "begin " + "x" * 600}]
-    first = g.ask("openai", "ok", False, messages=talk).headers["x-holdfast-host"]
-    other = "b" if first == "a" else "a"
-    getattr(g, other).set(loaded={"ok:latest": 1})  # strangers go there
-    procs.wait_until(lambda: any(h["loaded"] for h in g.status()["hosts"]))
+    named = {"X-Holdfast-Session": "s1"}
+
+    def where(messages=None, **headers):
+        more = {"messages": messages} if messages else {}
+        return g.ask("openai", "ok", False, headers=headers, **more).headers["x-holdfast-host"]
+    pin = {"X-Holdfast-Pin-Host": "a"}
+    assert where(talk, **pin) == where(None, **pin, **named) == "a"
     for n in range(3):
         talk += [{"role": "assistant", "content": "hm"}, {"role": "user", "content": str(n)}]
-        assert g.ask("openai", "ok", False, messages=talk).headers["x-holdfast-host"] == first
-    assert g.ask("openai", "ok", False).headers["x-holdfast-host"] == other
-    named = {"X-Holdfast-Session": "s1"}
-    assert g.ask("ollama", "ok", False, headers=named).headers["x-holdfast-host"] == other
-    getattr(g, first).p.kill()
-    assert g.ask("openai", "ok", False, messages=talk).headers["x-holdfast-host"] == other
-    getattr(g, first).start()
-    g.wait_hosts(**{first: "up"})  # its cache is gone, so the conversation has moved
-    assert g.ask("openai", "ok", False, messages=talk).headers["x-holdfast-host"] == other
+        assert where(talk) == where(None, **named) == "a"
+        assert where() == "b"  # strangers go where there is more room
+    g.a.set(loaded={})
+    procs.wait_until(lambda: [len(h["loaded"]) for h in g.status()["hosts"]] == [0, 1])
+    assert where(talk) == where(None, **named) == "b"  # unloaded: nothing is cached there any longer
+    g.a.set(**loaded)
+    procs.wait_until(lambda: [len(h["loaded"]) for h in g.status()["hosts"]] == [1, 1])
+    assert where(talk) == "b"
+    g.b.p.kill()
+    assert where(talk) == "a"
+    g.b.start()
+    g.b.set(**loaded)
+    g.wait_hosts(b="up")
+    assert where(talk) == "a"  # b's cache was lost with it
 
 
 # ---- models loaded ahead
