@@ -154,7 +154,7 @@ static enum hf_code q_what_if(const struct question *q, struct hf_err *err)
 {
     if (q->o->down == NULL)
         return hf_err_set(err, HF_E_INVALID, "try what-if --down HOST");
-    return hf_gateway_ask_routes(q->ask, q->plan, err);
+    return hf_gateway_ask_what_if(q->ask, err);
 }
 
 static enum hf_code q_usage(const struct question *q, struct hf_err *err)

@@ -228,7 +228,7 @@ static enum hf_code explain(const struct hf_gateway_ask *a, const char *model,
 static enum hf_code explain_text(struct hf_http_reply *r, struct hf_err *err)
 {
     static const char *const keys[] = {"model", "route", "decision", "candidates", "override"};
-    static const char *const columns[] = {"host", "model", "state", "verdict"};
+    static const char *const columns[] = {"host", "model", "state", "fit", "verdict"};
     struct hf_jsonscan_value v[5];
     char text[TEXT];
     HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 5, v, err));
@@ -335,5 +335,37 @@ enum hf_code hf_gateway_ask_routes(const struct hf_gateway_ask *a, const struct 
     if (rc == HF_OK)
         rc = hf_table_print(&t, err);
     hf_table_deinit(&t);
+    return rc;
+}
+
+static enum hf_code what_if_text(struct hf_http_reply *r, struct hf_err *err)
+{
+    static const char *const keys[] = {"routes", "hosts"};
+    static const char *const routes[] = {
+        "model", "what", "now", "then", "fit", "requests_per_hour", "tokens_out_per_hour"};
+    static const char *const hosts[] = {
+        "name", "state", "routes_more", "memory_bytes", "loaded_bytes", "added_bytes", "fits"};
+    struct hf_jsonscan_value v[2];
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 2, v, err));
+    HF_TRY(hf_gateway_ask_table(&v[0], routes, HF_ARRAY_LEN(routes), err));
+    HF_TRY(hf_out_print(err, "\n"));
+    return hf_gateway_ask_table(&v[1], hosts, HF_ARRAY_LEN(hosts), err);
+}
+
+enum hf_code hf_gateway_ask_what_if(const struct hf_gateway_ask *a, struct hf_err *err)
+{
+    struct hf_http_reply r;
+    struct hf_buf path;
+    hf_buf_init(&path, HF_GW_TIER_FILE);
+    hf_http_reply_init(&r, ANSWER_BYTES);
+    enum hf_code rc = hf_buf_appendf(&path, err, "/holdfast/what-if?down=");
+    if (rc == HF_OK)
+        rc = hf_url_escape(&path, a->down, false, err);
+    if (rc == HF_OK)
+        rc = get(a, hf_buf_str(&path), &r, err);
+    if (rc == HF_OK)
+        rc = a->is_json ? print_json(&r, err) : what_if_text(&r, err);
+    hf_http_reply_deinit(&r);
+    hf_buf_deinit(&path);
     return rc;
 }

@@ -38,9 +38,11 @@ HF_MUST enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array,
 
 HF_MUST enum hf_code hf_gateway_ask_status(const struct hf_gateway_ask *a, struct hf_err *err);
 HF_MUST enum hf_code hf_gateway_ask_hosts(const struct hf_gateway_ask *a, struct hf_err *err);
-/* Every route with its decision; with a->down: what would become of it. */
+/* Every route with its decision. */
 HF_MUST enum hf_code hf_gateway_ask_routes(const struct hf_gateway_ask *a,
                                            const struct hf_gw_plan *plan, struct hf_err *err);
+/* What would become of every route, and of the other hosts, without a->down. */
+HF_MUST enum hf_code hf_gateway_ask_what_if(const struct hf_gateway_ask *a, struct hf_err *err);
 HF_MUST enum hf_code hf_gateway_ask_explain(const struct hf_gateway_ask *a, const char *model,
                                             struct hf_err *err);
 

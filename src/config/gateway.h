@@ -30,6 +30,8 @@ struct hf_config_gateway_host {
     int64_t local;             /* 1: ours, 0: a cloud, -1: by kind (ollama is ours) */
     int64_t parallel;          /* requests at a time for one model; -1: 1 for ollama, else 32 */
     int64_t parallel_all;      /* for all models together; 0: no such limit */
+    int64_t memory_bytes;      /* for models; 0: not known */
+    struct hf_config_strings prewarm; /* models to load when it comes up */
     int line;
 };
 
@@ -38,6 +40,8 @@ struct hf_config_gateway_route {
     struct hf_config_strings aliases;
     struct hf_config_strings to; /* "HOST/MODEL" or "HOST/MODEL if A and B down", best first */
     bool is_private;             /* never leaves the house */
+    int64_t num_ctx;             /* context length Ollama is asked for; 0: the client's */
+    const char *keep_alive;      /* for Ollama, if the client says none; NULL: none */
     int line;
 };
 
@@ -94,6 +98,8 @@ struct hf_config_gateway {
     int64_t queue_timeout_ms;
     int64_t pause_timeout_ms;
     int64_t drain_timeout_ms;
+    int64_t early_commit_ms; /* silence after which a stream is begun with nothing; 0: never */
+    bool is_sticky;          /* a conversation goes back to the host that has it in its cache */
     int64_t max_body_bytes;
     int64_t max_bodies_bytes;
     int64_t queue_per_model;

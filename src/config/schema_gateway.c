@@ -40,6 +40,13 @@ static const struct hf_key host_keys[] = {
     {.name = "parallel-all", .kind = HF_KEY_INT, .offset = F(parallel_all), .def = "0",
      .max = 4096, .since = "holdfast", .doc = "The same for all of its models together; 0 = no "
             "such limit."},
+    {.name = "memory", .kind = HF_KEY_SIZE, .offset = F(memory_bytes), .def = "0",
+     .max = INT64_C(1) << 44, .since = "holdfast", .doc = "Memory of the host that models may fill "
+            "(of the GPU, where there is one): a model that would push one in use out goes to "
+            "another host of ours if one can take it. 0 = not known."},
+    {.name = "prewarm", .kind = HF_KEY_STRINGS, .offset = F(prewarm), .since = "holdfast",
+     .doc = "Models to load, in this order, when the gateway starts and when the host comes back: "
+            "never more than fit in memory; without memory only the first."},
 };
 #undef F
 const struct hf_section hf_section_gateway_host = {
@@ -57,6 +64,13 @@ static const struct hf_key route_keys[] = {
             "only while those hosts cannot be reached."},
     {.name = "private", .kind = HF_KEY_BOOL, .offset = F(is_private), .def = "false",
      .since = "holdfast", .doc = "Never leaves the house: hosts that are not local are left out."},
+    {.name = "num-ctx", .kind = HF_KEY_INT, .offset = F(num_ctx), .def = "0",
+     .max = INT64_C(1) << 24, .since = "holdfast", .doc = "Context length (tokens) Ollama hosts "
+            "are asked for, whatever the client says: differing ones make a host load the model "
+            "anew. 0 = the client's."},
+    {.name = "keep-alive", .kind = HF_KEY_STRING, .offset = F(keep_alive), .since = "holdfast",
+     .doc = "How long Ollama hosts keep the model loaded (30m, -1 for ever) unless the client "
+            "says so itself."},
 };
 #undef F
 const struct hf_section hf_section_gateway_route = {
@@ -193,6 +207,14 @@ static const struct hf_key gateway_keys[] = {
     {.name = "drain-timeout", .kind = HF_KEY_MS, .offset = F(drain_timeout_ms), .def = "1m",
      .max = 60 * MIN_MS, .since = "holdfast",
      .doc = "How long SIGTERM waits for running answers."},
+    {.name = "early-commit", .kind = HF_KEY_MS, .offset = F(early_commit_ms), .def = "0s",
+     .max = 10 * MIN_MS, .since = "holdfast", .doc = "After this much silence a stream is begun "
+            "with nothing in it (comments, pings, empty pieces) for clients with short time-outs; "
+            "an error can then no longer be told by the status. 0s = never."},
+    {.name = "sticky", .kind = HF_KEY_BOOL, .offset = F(is_sticky), .def = "true",
+     .since = "holdfast", .doc = "Among hosts of the same rank a conversation goes back to the one "
+            "that answered it last, whose prompt cache knows its beginning, unless it would queue "
+            "there."},
     {.name = "max-body", .kind = HF_KEY_SIZE, .offset = F(max_body_bytes), .def = "32MB",
      .min = 1024, .max = INT64_C(1) << 30, .since = "holdfast",
      .doc = "Largest request; it is kept in memory until it is answered, to be sent elsewhere if "

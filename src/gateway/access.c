@@ -143,6 +143,7 @@ bool hf_gw_access(struct hf_gw_request *r, uint64_t now_ms)
 
 enum page_scope { SCOPE_OPEN, SCOPE_KEY, SCOPE_ADMIN };
 
+/* A path that changes a host or shows what all clients did is for admins. */
 static enum page_scope scope_of(const char *path)
 {
     static const char *const open[] = {"/", "/healthz", "/readyz", "/api/version"};
@@ -150,17 +151,10 @@ static enum page_scope scope_of(const char *path)
         if (strcmp(path, open[i]) == 0)
             return SCOPE_OPEN;
     }
-    if (strcmp(path, "/metrics") == 0 || strncmp(path, "/holdfast/", 10) == 0)
+    if (strcmp(path, "/metrics") == 0 || strncmp(path, "/holdfast/", 10) == 0 ||
+        hf_gw_path_is_managing(path))
         return SCOPE_ADMIN;
     return SCOPE_KEY;
-}
-
-static enum hf_dialect dialect_of(const struct hf_httpd_call *call)
-{
-    if (strncmp(hf_httpd_call_path(call), "/v1/", 4) != 0)
-        return HF_DIALECT_OLLAMA;
-    return hf_httpd_call_header(call, "anthropic-version") != NULL ? HF_DIALECT_ANTHROPIC
-                                                                   : HF_DIALECT_OPENAI;
 }
 
 bool hf_gw_page_access(struct hf_gateway *g, struct hf_httpd_call *call)
@@ -181,6 +175,6 @@ bool hf_gw_page_access(struct hf_gateway *g, struct hf_httpd_call *call)
         hf_api_error_set(&e, HF_API_AUTH, "key %s may not see this (its scope: admin)", k->name);
         forbid(&e);
     }
-    hf_gw_reply_error(call, dialect_of(call), &e, NULL);
+    hf_gw_reply_error(call, hf_gw_path_dialect(call), &e, NULL);
     return false;
 }

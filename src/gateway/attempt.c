@@ -24,7 +24,7 @@ void hf_gw_attempt_clear(struct hf_gw_request *r)
     hf_buf_init(&r->error_body, HF_GW_ERROR_BYTES);
     r->status = 0;
     r->stop = HF_GW_OK;
-    r->first_byte_ms = r->last_byte_ms = r->progress_ms = 0;
+    r->first_byte_ms = r->last_byte_ms = r->progress_ms = r->done_ms = 0;
     r->pieces = 0;
 }
 
@@ -45,7 +45,7 @@ static void fail_answer(struct hf_gw_request *r, enum hf_gw_failure why, enum hf
     hf_api_error_set(&r->error, kind, "%s", text);
 }
 
-static bool start_answer(struct hf_gw_request *r)
+bool hf_gw_answer_begin(struct hf_gw_request *r)
 {
     struct hf_answer_options o = {.front = r->head.ep,
                                   .upstream = r->upr.ep,
@@ -72,12 +72,12 @@ static void on_head(void *arg, const struct hf_http_head *head)
     if (after != NULL) {
         r->retry_after_ms = strtoull(after, NULL, 10);
     } else if ((after = hf_http_head_get(head, "retry-after")) != NULL) {
-        r->retry_after_ms = strtoull(after, NULL, 10) * 1000; /* a date reads as 0: not known */
+        r->retry_after_ms = hf_gw_retry_after_ms(after, hf_clock_wall_ms());
     }
     if (r->retry_after_ms > RETRY_AFTER_MAX_MS)
         r->retry_after_ms = RETRY_AFTER_MAX_MS;
     if (head->status == 200)
-        start_answer(r);
+        hf_gw_answer_begin(r);
 }
 
 /* The client hears from now on: no way back. */
@@ -89,7 +89,8 @@ static void commit(struct hf_gw_request *r)
                                    .content_type = hf_answer_content_type(r->head.ep, true),
                                    .headers = h.list,
                                    .n_headers = h.n};
-    hf_httpd_call_start(r->call, &reply);
+    if (!r->is_early)
+        hf_httpd_call_start(r->call, &reply);
     r->is_committed = true;
 }
 
@@ -118,6 +119,8 @@ static void note_progress(struct hf_gw_request *r, uint64_t now_ms)
     r->last_byte_ms = now_ms;
     if (s->n_pieces != r->pieces || s->is_done)
         r->progress_ms = now_ms;
+    if (s->is_done && r->done_ms == 0)
+        r->done_ms = now_ms;
     r->pieces = s->n_pieces;
 }
 
@@ -282,6 +285,8 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
     struct hf_target t = {
         .dialect = d,
         .model = c->model,
+        .num_ctx = r->route->num_ctx,
+        .keep_alive = r->route->keep_alive,
         .is_anthropic_2026 =
             h->conf->api_version != NULL && strcmp(h->conf->api_version, "2026-10-21") >= 0,
         .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable && !r->head.is_load,
@@ -380,6 +385,11 @@ void hf_gw_attempt_tick(struct hf_gw_request *r, uint64_t now_ms)
     uint64_t idle_ms = (uint64_t)r->g->conf->idle_timeout_ms;
     if (r->up == NULL || r->first_byte_ms == 0 || r->stop != HF_GW_OK)
         return;
+    if (r->done_ms > 0) { /* whole: class_of says so, whatever the host still wants */
+        if (now_ms - r->done_ms >= HF_GW_END_MS)
+            hf_http_cancel(r->up);
+        return;
+    }
     bool is_full =
         r->is_committed && r->call != NULL && hf_httpd_call_queued(r->call) >= HF_HTTPD_LOW_WATER;
     if (is_full) { /* the client is slow, not the host */

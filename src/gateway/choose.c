@@ -59,7 +59,9 @@ static enum hf_gw_verdict judge(const struct hf_gw_ask *ask, size_t i)
         return v;
     if (f->model == HF_GW_MODEL_MISSING)
         return HF_GW_HAS_NOT;
-    return f->is_open ? HF_GW_IS_OPEN : HF_GW_SPARE;
+    if (f->is_open)
+        return HF_GW_IS_OPEN;
+    return hf_gw_fit_is_bad(f->fit) ? HF_GW_NO_ROOM : HF_GW_SPARE;
 }
 
 static bool is_better(const struct hf_gw_facts *a, const struct hf_gw_facts *b)
@@ -68,8 +70,12 @@ static bool is_better(const struct hf_gw_facts *a, const struct hf_gw_facts *b)
     bool b_free = b->free_slots > 0;
     if (a_free != b_free)
         return a_free;
+    if (a->is_sticky != b->is_sticky)
+        return a->is_sticky;
     if ((a->model == HF_GW_MODEL_LOADED) != (b->model == HF_GW_MODEL_LOADED))
         return a->model == HF_GW_MODEL_LOADED;
+    if ((a->fit == HF_GW_FIT_SWAP) != (b->fit == HF_GW_FIT_SWAP))
+        return b->fit == HF_GW_FIT_SWAP;
     return a->free_slots > b->free_slots;
 }
 
@@ -118,6 +124,9 @@ void hf_gw_choose(const struct hf_gw_ask *ask, struct hf_gw_choice *out)
         out->may_come_back = out->may_come_back || may_come_back(ask, i, out->verdicts[i]);
     }
     size_t best = pick(ask, out, HF_GW_SPARE);
+    size_t tight = pick(ask, out, HF_GW_NO_ROOM);
+    if (tight != SIZE_MAX && (best == SIZE_MAX || (ask->facts[best].is_cloud && best > tight)))
+        best = tight;
     bool is_open = best == SIZE_MAX;
     if (is_open)
         best = pick(ask, out, HF_GW_IS_SUSPECT);

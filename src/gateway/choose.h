@@ -4,11 +4,14 @@
  *
  *   1  the first candidate, in the route's order, whose condition holds, whose host is routable,
  *      which has the model, whose breaker is closed, and which this request has not tried
- *   2  of candidates of the same rank (a name that is no route: every host that has the model) the
- *      one with the model loaded, then the most free slots
- *   3  nobody: a suspect host rather than none ("fail open"), never one that refuses us or was
+ *   2  of candidates of the same rank (a name that is no route: every host that has the model) one
+ *      that need not queue; of those the one that answered this conversation last, then one with
+ *      the model loaded, then one with room for it, then the most free slots
+ *   3  a host of ours where the model would push one in use out of memory comes after every other
+ *      of ours, and before a cloud
+ *   4  nobody: a suspect host rather than none ("fail open"), never one that refuses us or was
  *      taken out
- *   4  still nobody: wait (a host may come back) or give up, the caller decides
+ *   5  still nobody: wait (a host may come back) or give up, the caller decides
  */
 #ifndef HF_GATEWAY_CHOOSE_H
 #define HF_GATEWAY_CHOOSE_H
@@ -17,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gateway/fit.h"
 #include "gateway/health.h"
 #include "gateway/plan.h"
 
@@ -37,6 +41,7 @@ enum hf_gw_model_state {
     X(HF_GW_IS_DOWN, "host is down")                                                               \
     X(HF_GW_IS_CONFIG, "host refuses us: check its key")                                           \
     X(HF_GW_IS_DRAINED, "host was taken out by an override")                                       \
+    X(HF_GW_NO_ROOM, "its model does not fit in memory beside what is in use: others first")       \
     X(HF_GW_HAS_NOT, "host does not have the model")                                               \
     X(HF_GW_IS_OPEN, "its breaker is open: too many failures")                                     \
     X(HF_GW_NO_CLOUD, "a cloud, and the last failure does not allow one")                          \
@@ -68,6 +73,8 @@ struct hf_gw_facts {
     bool is_open;  /* breaker */
     bool is_tried; /* by this request */
     bool is_cloud;
+    bool is_sticky; /* it answered this conversation last */
+    enum hf_gw_fit fit;
     int64_t free_slots; /* negative: that many wait */
 };
 

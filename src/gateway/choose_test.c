@@ -16,7 +16,7 @@ static struct hf_gw_candidate candidates[] = {
     {1, "m", 1},
     {2, "m", 3},
 };
-static const struct hf_gw_route route = {"r", false, candidates, 3};
+static const struct hf_gw_route route = {.name = "r", .candidates = candidates, .n_candidates = 3};
 
 enum { NONE = 9 };
 
@@ -81,6 +81,30 @@ static const struct row rows[] = {
      NONE,
      0,
      HF_GW_IS_DRAINED},
+    {"no room beside what is in use: the next one of ours",
+     {{.health = HF_HEALTH_UP, .fit = HF_GW_FIT_IN_USE}, UP, CLOUD},
+     1,
+     1,
+     HF_GW_FAILOVER,
+     HF_GW_TAKEN},
+    {"... but no cloud for that",
+     {{.health = HF_HEALTH_UP, .fit = HF_GW_FIT_NEVER}, IS(HF_HEALTH_DOWN), CLOUD},
+     3,
+     0,
+     HF_GW_PRIMARY,
+     HF_GW_IS_DOWN},
+    {"... and it is named where it is not taken",
+     {UP, {.health = HF_HEALTH_UP, .fit = HF_GW_FIT_IN_USE}, CLOUD},
+     1,
+     0,
+     HF_GW_PRIMARY,
+     HF_GW_NO_ROOM},
+    {"idle models make room",
+     {{.health = HF_HEALTH_UP, .fit = HF_GW_FIT_SWAP}, UP, CLOUD},
+     1,
+     0,
+     HF_GW_PRIMARY,
+     HF_GW_SPARE},
     {"slow start takes requests",
      {IS(HF_HEALTH_RECOVERING), UP, CLOUD},
      0,
@@ -144,7 +168,7 @@ static void test_private_key(void **state)
 static void test_ranked_alike_and_pin(void **state)
 {
     static struct hf_gw_candidate two[] = {{0, "m", 0}, {1, "m", 0}};
-    static const struct hf_gw_route found = {"m", false, two, 2};
+    static const struct hf_gw_route found = {.name = "m", .candidates = two, .n_candidates = 2};
     struct hf_gw_facts facts[] = {
         UP, {.health = HF_HEALTH_UP, .model = HF_GW_MODEL_LOADED, .free_slots = 1}};
     struct hf_gw_ask ask = {.route = &found,
@@ -156,6 +180,14 @@ static void test_ranked_alike_and_pin(void **state)
     (void)state;
     hf_gw_choose(&ask, &c);
     assert_int_equal(c.candidate, 1); /* the model is loaded there */
+    facts[0].is_sticky = true;
+    hf_gw_choose(&ask, &c);
+    assert_int_equal(c.candidate, 0); /* but the conversation was there */
+    facts[0].free_slots = 0;
+    hf_gw_choose(&ask, &c);
+    assert_int_equal(c.candidate, 1); /* where it would queue now */
+    facts[0].free_slots = 1;
+    facts[0].is_sticky = false;
     facts[1].free_slots = 0;
     hf_gw_choose(&ask, &c);
     assert_int_equal(c.candidate, 0); /* but it is busy */

@@ -1,8 +1,10 @@
 #include "gateway/failure.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
+#include "codec/httpdate.h"
 
 static const struct hf_gw_rule rules[HF_GW_FAILURES_] = {
 #define X(name, same, other, cloud, says, word) [name] = {same, other, cloud, says, word},
@@ -42,6 +44,17 @@ int hf_gw_retry_after_s(uint64_t wait_ms)
     if (s < 1)
         return 1;
     return s > HF_GW_RETRY_AFTER_MAX_S ? HF_GW_RETRY_AFTER_MAX_S : (int)s;
+}
+
+uint64_t hf_gw_retry_after_ms(const char *text, int64_t wall_ms)
+{
+    int64_t date_ms = 0;
+    if (hf_http_date_parse(text, &date_ms, NULL) == HF_OK)
+        return date_ms > wall_ms ? (uint64_t)(date_ms - wall_ms) : 0;
+    if (text[0] < '0' || text[0] > '9')
+        return 0;
+    unsigned long long s = strtoull(text, NULL, 10);
+    return s > UINT32_MAX ? UINT64_C(1000) * UINT32_MAX : s * 1000;
 }
 
 bool hf_gw_retry_allowed(int64_t active, int64_t retries)

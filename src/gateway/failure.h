@@ -86,6 +86,8 @@ const struct hf_gw_rule *hf_gw_failure_rule(enum hf_gw_failure f);
 enum hf_gw_failure hf_gw_failure_of_status(int status);
 /* Seconds for Retry-After: at least 1, at most HF_GW_RETRY_AFTER_MAX_S. */
 int hf_gw_retry_after_s(uint64_t wait_ms);
+/* What a Retry-After header says, seconds or an HTTP date; 0: nothing that can be used. */
+uint64_t hf_gw_retry_after_ms(const char *text, int64_t wall_ms);
 /* Whether the retry budget allows one more retry. */
 bool hf_gw_retry_allowed(int64_t active, int64_t retries);
 

@@ -71,6 +71,12 @@ static void test_numbers(void **state)
     assert_int_equal(hf_gw_retry_after_s(0), 1);
     assert_int_equal(hf_gw_retry_after_s(1001), 2);
     assert_int_equal(hf_gw_retry_after_s(90000), 55);
+    assert_int_equal(hf_gw_retry_after_ms("2", 0), 2000);
+    assert_int_equal(hf_gw_retry_after_ms("99999999999999999999", 0), UINT64_C(1000) * UINT32_MAX);
+    assert_int_equal(hf_gw_retry_after_ms("Thu, 01 Jan 1970 00:01:00 GMT", 20000), 40000);
+    assert_int_equal(hf_gw_retry_after_ms("Thu, 01 Jan 1970 00:01:00 GMT", 90000), 0);
+    assert_int_equal(hf_gw_retry_after_ms("soon", 0), 0);
+    assert_int_equal(hf_gw_retry_after_ms("-1", 0), 0);
     assert_true(hf_gw_retry_allowed(1, 2));
     assert_false(hf_gw_retry_allowed(10, 3));
     assert_true(hf_gw_retry_allowed(100, 19));

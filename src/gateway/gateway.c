@@ -111,8 +111,10 @@ static void on_gone(void *arg, struct hf_httpd_call *call)
 {
     struct hf_gateway *g = arg;
     struct hf_gw_request *r = hf_httpd_call_data(call);
-    if (r == NULL)
+    if (r == NULL) {
+        hf_gw_forward_gone(g, call);
         return;
+    }
     atomic_fetch_add(&r->refs, 1);
     hf_http_client_post(g->client, &r->gone_task);
 }
@@ -253,6 +255,7 @@ static void free_all(struct hf_gateway *g)
     hf_http_client_free(g->client);
     hf_gw_hosts_deinit(g);
     hf_gw_plan_free(g->plan);
+    hf_free(g->sticky);
     hf_free(g->tls_cert);
     hf_free(g->tls_key);
     hf_free(g);
@@ -269,6 +272,7 @@ enum hf_code hf_gateway_start(const struct hf_config_gateway *conf, struct hf_gw
     g->started_ms = hf_clock_mono_ms();
     make_id(g->id);
     hf_gwq_init(&g->paused, HF_GW_PAUSED, &g->n_paused, HF_GW_PAUSED);
+    g->sticky = hf_calloc(1, sizeof(*g->sticky));
     hf_gw_hosts_init(g, g->started_ms);
     enum hf_code rc = start(g, err);
     if (rc != HF_OK) {

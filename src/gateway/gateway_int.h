@@ -18,6 +18,7 @@
 #include "gateway/overrides.h"
 #include "gateway/plan.h"
 #include "gateway/queue.h"
+#include "gateway/sticky.h"
 #include "gateway/translate.h"
 #include "net/httpclient.h"
 #include "net/httpserver.h"
@@ -36,6 +37,7 @@ enum {
     HF_GW_ID = 28,
     HF_GW_HOPS_TEXT = 8 * HF_GW_ID, /* gateways that a request may pass through */
     HF_GW_TRAIL = 400,              /* text of the tries, for a header */
+    HF_GW_END_MS = 200,             /* for a connection to end in order once its answer is whole */
     HF_GW_LIVENESS = 5              /* idle timeouts that pings alone may keep a stream alive */
 };
 
@@ -50,6 +52,8 @@ struct hf_gw_slot {
     uint64_t n_ok;
     uint64_t n_failed;
     uint64_t mean_ms; /* of answers, for estimates */
+    uint64_t tokens_in;
+    uint64_t tokens_out;
 };
 
 /* A probe or a list that was asked for. */
@@ -65,6 +69,14 @@ struct hf_gw_look {
 
 enum { HF_GW_LOOKS = 3 };
 
+/* Models that are loaded ahead of requests. */
+struct hf_gw_warm {
+    struct hf_http_call *call; /* NULL: none under way */
+    struct hf_buf body;
+    char model[HF_MODEL_NAME];
+    size_t next; /* of the configured list */
+};
+
 struct hf_gw_live_host {
     struct hf_gateway *g;
     const struct hf_gw_host *conf;
@@ -74,6 +86,9 @@ struct hf_gw_live_host {
     struct hf_models tags;
     struct hf_models ps;
     bool has_tags;
+    bool has_ps; /* since it came up, and since a model was loaded ahead */
+    struct hf_gw_warm warm;
+    uint64_t n_warmed;
     struct hf_gw_override override; /* is_out: taken out by the override file */
     char version[40];               /* Ollama's; empty: not known */
     uint64_t tags_ms;               /* when they were asked for last */
@@ -115,8 +130,10 @@ struct hf_gw_request {
     size_t pin;
     uint64_t start_ms;
     uint64_t deadline_ms;
-    uint64_t queued_ms; /* in all */
     struct hf_gw_bill bill;
+    uint64_t sticky_key;      /* 0: no conversation */
+    uint64_t queued_ms;       /* in all */
+    uint64_t paused_until_ms; /* all pauses together; 0: none yet */
 
     /* where it has been */
     uint64_t tried;        /* candidates */
@@ -145,11 +162,14 @@ struct hf_gw_request {
     struct hf_buf error_body;
     int status;
     bool is_committed;
+    bool is_early;           /* the client's stream was begun with nothing in it: early.c */
+    uint64_t said_ms;        /* nothing, last */
     enum hf_gw_failure stop; /* why we end the try ourselves; HF_GW_OK: we do not */
     uint64_t sent_ms;
     uint64_t first_byte_ms; /* 0: none yet */
     uint64_t last_byte_ms;
     uint64_t progress_ms;
+    uint64_t done_ms; /* its terminator was seen; 0: not yet */
     int64_t pieces;
 };
 
@@ -163,9 +183,11 @@ struct hf_gateway {
     struct hf_gw_live_host *hosts;
     size_t n_hosts;
     struct hf_gw_request *first;
+    struct hf_gw_forward *forwards;
     atomic_size_t n_requests;
     int64_t n_retries; /* under way */
     size_t n_waiting;
+    struct hf_sticky *sticky;
     struct hf_gwq_lane paused;
     size_t n_paused;
     uint64_t started_ms;
@@ -175,6 +197,7 @@ struct hf_gateway {
     bool is_health_dirty;
     struct hf_gw_pins pins;
     struct hf_gw_money money;
+    bool is_unpause_due; /* a breaker lets requests through again */
     uint64_t n_by_outcome[HF_GW_FAILURES_];
     uint64_t n_by_reason[HF_GW_REASONS_];
     uint64_t n_refused;
@@ -197,8 +220,11 @@ void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms);
 /* The slot of a model, made if need be; NULL when the host has too many. */
 struct hf_gw_slot *hf_gw_slot_get(struct hf_gw_live_host *h, const char *model);
 /* NULL if nobody used it yet. */
-struct hf_gw_slot *hf_gw_slot_find(struct hf_gw_live_host *h, const char *model);
+struct hf_gw_slot *hf_gw_slot_find(const struct hf_gw_live_host *h, const char *model);
 enum hf_gw_model_state hf_gw_host_model(const struct hf_gw_live_host *h, const char *model);
+/* Whether the model fits beside what is loaded there. */
+enum hf_gw_fit hf_gw_host_fit(const struct hf_gw_live_host *h, const char *model);
+struct hf_gw_memory hf_gw_host_memory(const struct hf_gw_live_host *h);
 /* Requests that may be sent for the slot now. */
 int64_t hf_gw_slot_room(const struct hf_gw_slot *s, uint64_t now_ms);
 void hf_gw_host_event(struct hf_gw_live_host *h, enum hf_health_event ev, uint64_t now_ms);
@@ -234,7 +260,7 @@ void hf_gw_host_move_away(struct hf_gw_live_host *h, uint64_t now_ms);
 void hf_gw_unpause(struct hf_gateway *g, uint64_t now_ms);
 void hf_gw_requests_tick(struct hf_gateway *g, uint64_t now_ms);
 /* Headers of an answer, into h (room for HF_GW_ANSWER_HEADERS); texts live in scratch. */
-enum { HF_GW_ANSWER_HEADERS = 12, HF_GW_SCRATCH = 2048 };
+enum { HF_GW_ANSWER_HEADERS = 16, HF_GW_SCRATCH = 2048 };
 struct hf_gw_headers {
     struct hf_http_header list[HF_GW_ANSWER_HEADERS];
     size_t n;
@@ -247,6 +273,8 @@ void hf_gw_header(struct hf_gw_headers *h, const char *name, const char *fmt, ..
 /* ---- attempt.c ---- */
 /* Sends the request to r->slot; settles at once if that cannot be. */
 void hf_gw_attempt_start(struct hf_gw_request *r, uint64_t now_ms);
+/* An encoder for the client's stream; false if there is none for the pair of endpoints. */
+bool hf_gw_answer_begin(struct hf_gw_request *r);
 /* Ends the try; settle follows. */
 void hf_gw_attempt_stop(struct hf_gw_request *r, enum hf_gw_failure why);
 void hf_gw_attempt_clear(struct hf_gw_request *r);
@@ -262,7 +290,42 @@ void hf_gw_reply_text(struct hf_httpd_call *call, int status, const char *type, 
 /* An error of our own in the dialect. */
 void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const struct hf_api_error *e,
                        const struct hf_gw_headers *extra);
-/* Health file and override file, if due (health_files.c). */
+/* out, if rc is HF_OK; else 500. Frees out. */
+void hf_gw_reply_json(struct hf_httpd_call *call, enum hf_code rc, struct hf_buf *out);
+/* Every model that is known: of hosts that are ours, and the routes. The caller deinits. */
+void hf_gw_models(struct hf_gateway *g, struct hf_models *out);
+
+/* Of a page: so that its client understands an error. */
+enum hf_dialect hf_gw_path_dialect(const struct hf_httpd_call *call);
+/* "override": who, until when and why; null for NULL. */
+void hf_gw_put_override(struct hf_json *j, const struct hf_gw_override *o);
+
+/* ---- explain.c ---- */
+void hf_gw_page_explain(struct hf_gateway *g, struct hf_httpd_call *call);
+void hf_gw_page_what_if(struct hf_gateway *g, struct hf_httpd_call *call);
+
+/* ---- early.c ---- */
+void hf_gw_early_tick(struct hf_gw_request *r, uint64_t now_ms);
+/* Place in the queue, 1 is next; 0: it does not wait. */
+size_t hf_gw_queue_position(const struct hf_gw_request *r);
+/* Estimate from the mean time of the model's answers; 0: not known. */
+uint64_t hf_gw_queue_wait_ms(const struct hf_gw_request *r);
+
+/* ---- prewarm.c ---- */
+void hf_gw_prewarm_tick(struct hf_gw_live_host *h);
+/* The host fell: what was loaded is gone. */
+void hf_gw_prewarm_reset(struct hf_gw_live_host *h);
+
+/* ---- forward.c ---- */
+/* Passes /api/show and the management of models on; false if the path is neither. */
+bool hf_gw_forward(struct hf_gateway *g, struct hf_httpd_call *call);
+/* Changes the models of a host, whatever the method. */
+bool hf_gw_path_is_managing(const char *path);
+/* The client left; any thread. */
+void hf_gw_forward_gone(struct hf_gateway *g, const struct hf_httpd_call *call);
+
+/* ---- health_files.c ---- */
+/* Health file and override file, if due. */
 void hf_gw_files_tick(struct hf_gateway *g, uint64_t now_ms);
 
 #endif

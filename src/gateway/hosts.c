@@ -27,7 +27,7 @@ enum hf_dialect hf_gw_dialect(enum hf_config_host_kind kind)
 
 /* ---- slots ---- */
 
-struct hf_gw_slot *hf_gw_slot_find(struct hf_gw_live_host *h, const char *model)
+struct hf_gw_slot *hf_gw_slot_find(const struct hf_gw_live_host *h, const char *model)
 {
     for (struct hf_gw_slot *s = h->slots; s != NULL; s = s->next) {
         if (hf_gw_name_equal(s->model, model))
@@ -78,6 +78,32 @@ enum hf_gw_model_state hf_gw_host_model(const struct hf_gw_live_host *h, const c
     return hf_models_find(&h->tags, model) != NULL ? HF_GW_MODEL_ON_DISK : HF_GW_MODEL_MISSING;
 }
 
+struct hf_gw_memory hf_gw_host_memory(const struct hf_gw_live_host *h)
+{
+    struct hf_gw_memory m = {.total = h->conf->memory_bytes};
+    for (size_t i = 0; i < h->ps.n; i++) {
+        const struct hf_model *loaded = &h->ps.list[i];
+        const struct hf_gw_slot *s = hf_gw_slot_find(h, loaded->name);
+        if (s != NULL && (s->active > 0 || s->lane.n > 0))
+            m.in_use += loaded->size;
+        else
+            m.idle += loaded->size;
+    }
+    return m;
+}
+
+enum hf_gw_fit hf_gw_host_fit(const struct hf_gw_live_host *h, const char *model)
+{
+    bool is_loaded = hf_models_find(&h->ps, model) != NULL;
+    struct hf_gw_memory m = {.total = h->conf->memory_bytes};
+    const struct hf_model *file = NULL;
+    if (m.total > 0 && !is_loaded) {
+        m = hf_gw_host_memory(h);
+        file = hf_models_find(&h->tags, model);
+    }
+    return hf_gw_fit(&m, file == NULL ? 0 : hf_gw_fit_need(file->size), is_loaded);
+}
+
 uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint64_t tried,
                      struct hf_gw_facts *out, uint64_t now_ms)
 {
@@ -94,6 +120,7 @@ uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint
             .is_open = s != NULL && !hf_breaker_allows(&s->breaker, now_ms),
             .is_tried = (tried & HF_GW_BIT(i)) != 0,
             .is_cloud = h->conf->is_cloud,
+            .fit = hf_gw_host_fit(h, c->model),
             .free_slots =
                 s == NULL ? h->conf->parallel : hf_gw_slot_room(s, now_ms) - (int64_t)s->lane.n};
     }
@@ -126,6 +153,8 @@ void hf_gw_host_event(struct hf_gw_live_host *h, enum hf_health_event ev, uint64
            HF_F_STR("is", hf_health_word(h->health.state)), HF_F_STR("reason", h->health.reason),
            HF_F_STR("error", h->last_error), HF_F_END);
     if (!hf_health_is_routable(&h->health)) {
+        hf_sticky_drop(g->sticky, (uint32_t)h->index);
+        hf_gw_prewarm_reset(h);
         hf_gw_host_move_away(h, now_ms);
     } else {
         h->last_error[0] = '\0';
@@ -147,10 +176,8 @@ void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_
     enum hf_gw_says says = hf_gw_failure_rule(f)->says;
     h->n_ok += says == HF_GW_SAYS_GOOD;
     h->n_failed += says == HF_GW_SAYS_MODEL || says == HF_GW_SAYS_DEAD;
-    if (says == HF_GW_SAYS_NOTHING) {
-        hf_breaker_dropped(&s->breaker);
-        return;
-    }
+    if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
+        hf_breaker_dropped(&s->breaker); /* else half-open would wait for its result for ever */
     if (says == HF_GW_SAYS_DEAD)
         hf_gw_host_event(h, HF_HEALTH_REFUSED, now_ms);
     if (says == HF_GW_SAYS_DENIED)
@@ -159,7 +186,10 @@ void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_
         hf_gw_host_refresh(h);
     if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
         return;
-    if (hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32()))
+    bool is_changed =
+        hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32());
+    h->g->is_unpause_due |= is_changed || s->breaker.state == HF_BREAKER_HALF_OPEN;
+    if (is_changed)
         hf_log(HF_LOG_WARN, "breaker", HF_F_STR("host", h->conf->name), HF_F_STR("model", s->model),
                HF_F_STR("is", hf_breaker_word(s->breaker.state)), HF_F_END);
 }
@@ -199,6 +229,7 @@ static void take_list(struct hf_gw_look *l)
     hf_models_deinit(old);
     *old = list;
     h->has_tags = h->has_tags || l->what != LOOK_PS;
+    h->has_ps = h->has_ps || l->what == LOOK_PS;
 }
 
 static void take_version(struct hf_gw_live_host *h, const char *text, size_t len)
@@ -336,6 +367,7 @@ static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
         h->ps_ms = now_ms;
         look(h, LOOK_PS, h->url_at, (uint64_t)h->conf->probe_timeout_ms);
     }
+    hf_gw_prewarm_tick(h);
 }
 
 void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms)

@@ -8,7 +8,7 @@
 #include "gateway/gateway_int.h"
 #include "gateway/names.h"
 
-enum { PAGE_BYTES = 16 << 20 };
+enum { PAGE_BYTES = 16 << 20, WAITING_SHOWN = 100 };
 
 static const char json_type[] = "application/json";
 
@@ -28,6 +28,11 @@ static void reply_buf(struct hf_httpd_call *call, enum hf_code rc, const char *t
     else
         hf_gw_reply_text(call, 500, json_type, full, sizeof(full) - 1);
     hf_buf_deinit(out);
+}
+
+void hf_gw_reply_json(struct hf_httpd_call *call, enum hf_code rc, struct hf_buf *out)
+{
+    reply_buf(call, rc, json_type, out);
 }
 
 void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const struct hf_api_error *e,
@@ -70,6 +75,12 @@ static void add_routes(struct hf_gateway *g, struct hf_models *out)
     }
 }
 
+void hf_gw_models(struct hf_gateway *g, struct hf_models *out)
+{
+    merge(g, false, out);
+    add_routes(g, out);
+}
+
 static enum hf_model_list form_of(const struct hf_httpd_call *call)
 {
     return hf_httpd_call_header(call, "anthropic-version") != NULL ? HF_LIST_ANTHROPIC
@@ -110,8 +121,7 @@ static void page_model(struct hf_gateway *g, struct hf_httpd_call *call)
     enum hf_model_list form = form_of(call);
     struct hf_models all = {0};
     struct hf_buf out;
-    merge(g, false, &all);
-    add_routes(g, &all);
+    hf_gw_models(g, &all);
     const struct hf_model *m = hf_models_find(&all, name);
     if (m == NULL) {
         struct hf_api_error e;
@@ -183,7 +193,7 @@ static void put_slot(struct hf_json *j, struct hf_gw_slot *s, uint64_t now_ms)
     hf_json_object_end(j);
 }
 
-static void put_override(struct hf_json *j, const struct hf_gw_override *o)
+void hf_gw_put_override(struct hf_json *j, const struct hf_gw_override *o)
 {
     hf_json_key(j, "override");
     if (o == NULL) {
@@ -206,7 +216,7 @@ static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_
     hf_json_kstr(j, "error", h->last_error[0] == '\0' ? NULL : h->last_error);
     hf_json_ku64(j, "since_ms", now_ms - h->health.since_ms);
     hf_json_kstr(j, "address", h->conf->urls[h->url_at]);
-    put_override(j, h->override.is_out ? &h->override : NULL);
+    hf_gw_put_override(j, h->override.is_out ? &h->override : NULL);
     hf_json_ki64(j, "active", h->active);
     hf_json_ki64(j, "parallel", h->conf->parallel);
     hf_json_ku64(j, "ok", h->n_ok);
@@ -214,6 +224,9 @@ static void put_host(struct hf_json *j, struct hf_gw_live_host *h, uint64_t now_
     hf_json_ku64(j, "tokens_in", h->tokens_in);
     hf_json_ku64(j, "tokens_out", h->tokens_out);
     hf_json_ku64(j, "models", h->tags.n);
+    struct hf_gw_memory m = hf_gw_host_memory(h);
+    hf_json_ki64(j, "memory_bytes", m.total);
+    hf_json_ki64(j, "loaded_bytes", m.idle + m.in_use);
     hf_json_key(j, "loaded");
     hf_json_array_begin(j);
     for (size_t i = 0; i < h->ps.n; i++)
@@ -241,6 +254,30 @@ static void put_pins(struct hf_json *j, const struct hf_gateway *g)
     hf_json_array_end(j);
 }
 
+/* Who waits, as far as a page has room: model, place in its queue and an estimate. */
+static void put_waiting(struct hf_json *j, struct hf_gateway *g, uint64_t now_ms)
+{
+    size_t n = 0;
+    hf_json_key(j, "waiting");
+    hf_json_array_begin(j);
+    for (struct hf_gw_request *r = g->first; r != NULL && n < WAITING_SHOWN; r = r->next) {
+        if (r->entry.lane == NULL)
+            continue;
+        bool is_paused = r->entry.lane == &g->paused;
+        n++;
+        hf_json_object_begin(j);
+        hf_json_kstr(j, "id", r->id);
+        hf_json_kstr(j, "model", r->head.model);
+        hf_json_kstr(j, "for", is_paused ? "a host to come back" : r->slot->host->conf->name);
+        hf_json_ku64(j, "position", hf_gw_queue_position(r));
+        hf_json_ku64(j, "waited_ms", now_ms - r->entry.since_ms);
+        if (!is_paused)
+            hf_json_ku64(j, "estimate_ms", hf_gw_queue_wait_ms(r));
+        hf_json_object_end(j);
+    }
+    hf_json_array_end(j);
+}
+
 static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
 {
     uint64_t now_ms = hf_clock_mono_ms();
@@ -263,84 +300,9 @@ static void page_status(struct hf_gateway *g, struct hf_httpd_call *call)
             put_host(&j, &g->hosts[i], now_ms);
     }
     hf_json_array_end(&j);
+    put_waiting(&j, g, now_ms);
     put_pins(&j, g);
     hf_gw_money_status(g, &j);
-    hf_json_object_end(&j);
-    reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
-}
-
-static void put_candidate(struct hf_json *j, struct hf_gateway *g, const struct hf_gw_candidate *c,
-                          enum hf_gw_verdict v)
-{
-    struct hf_gw_live_host *h = &g->hosts[c->host];
-    hf_json_object_begin(j);
-    hf_json_kstr(j, "host", h->conf->name);
-    hf_json_kstr(j, "model", c->model);
-    hf_json_key(j, "if_down");
-    hf_json_array_begin(j);
-    for (size_t i = 0; i < g->n_hosts; i++) {
-        if ((c->when_down & HF_GW_BIT(i)) != 0)
-            hf_json_str(j, g->hosts[i].conf->name);
-    }
-    hf_json_array_end(j);
-    hf_json_kstr(j, "state", hf_health_word(h->health.state));
-    hf_json_kstr(j, "verdict", hf_gw_verdict_word(v));
-    hf_json_object_end(j);
-}
-
-/* ?model=NAME[&down=HOST]: what would happen to a request now. */
-static void page_explain(struct hf_gateway *g, struct hf_httpd_call *call)
-{
-    const char *model = hf_httpd_call_query(call, "model");
-    const char *dead = hf_httpd_call_query(call, "down");
-    struct hf_gw_candidate found[HF_GW_CANDIDATES] = {{0}};
-    struct hf_gw_route own = {.name = model, .candidates = found};
-    struct hf_gw_facts facts[HF_GW_CANDIDATES];
-    struct hf_gw_choice choice;
-    struct hf_buf out;
-    struct hf_json j;
-    size_t gone = dead == NULL ? g->n_hosts : hf_gw_plan_host(g->plan, dead);
-    if (model == NULL || (dead != NULL && gone == g->n_hosts)) {
-        static const char text[] = "{\"error\":\"needs ?model=NAME, and &down= names a host\"}";
-        hf_gw_reply_text(call, 400, json_type, text, sizeof(text) - 1);
-        return;
-    }
-    const struct hf_gw_route *route = hf_gw_plan_route(g->plan, model);
-    if (route == NULL) {
-        hf_gw_discover(g, model, &own);
-        route = &own;
-    }
-    uint64_t down = hf_gw_facts(g, route, 0, facts, hf_clock_mono_ms());
-    for (size_t i = 0; gone < g->n_hosts && i < route->n_candidates; i++) {
-        if (route->candidates[i].host == gone)
-            facts[i].health = HF_HEALTH_DOWN;
-    }
-    const struct hf_gw_pinned *pin = hf_gw_pin_of(g, model);
-    struct hf_gw_ask ask = {.route = route,
-                            .facts = facts,
-                            .down = down | (gone < g->n_hosts ? HF_GW_BIT(gone) : 0),
-                            .is_ranked_alike = route == &own,
-                            .may_cloud = true,
-                            .pin = pin == NULL ? SIZE_MAX : pin->host};
-    hf_gw_choose(&ask, &choice);
-    if (pin != NULL && choice.reason == HF_GW_PIN)
-        choice.reason = HF_GW_OVERRIDDEN;
-    hf_buf_init(&out, PAGE_BYTES);
-    hf_json_init(&j, &out, false);
-    hf_json_object_begin(&j);
-    hf_json_kstr(&j, "schema", "holdfast.gateway-explain/1");
-    hf_json_kstr(&j, "model", model);
-    hf_json_kstr(&j, "route", route == &own ? NULL : route->name);
-    hf_json_kstr(&j, "decision",
-                 choice.is_found        ? hf_gw_reason_word(choice.reason)
-                 : choice.may_come_back ? "pause"
-                                        : "not found");
-    put_override(&j, pin == NULL ? NULL : &pin->o);
-    hf_json_key(&j, "candidates");
-    hf_json_array_begin(&j);
-    for (size_t i = 0; i < route->n_candidates; i++)
-        put_candidate(&j, g, &route->candidates[i], choice.verdicts[i]);
-    hf_json_array_end(&j);
     hf_json_object_end(&j);
     reply_buf(call, hf_json_end(&j, NULL), json_type, &out);
 }
@@ -421,24 +383,36 @@ static const struct {
     {"/readyz", page_readyz},
     {"/metrics", page_metrics},
     {"/holdfast/status", page_status},
-    {"/holdfast/explain", page_explain},
+    {"/holdfast/explain", hf_gw_page_explain},
+    {"/holdfast/what-if", hf_gw_page_what_if},
 };
+
+enum hf_dialect hf_gw_path_dialect(const struct hf_httpd_call *call)
+{
+    const char *path = hf_httpd_call_path(call);
+    enum hf_endpoint ep;
+    if (hf_endpoint_of_path(path, &ep))
+        return hf_endpoint_dialect(ep);
+    if (strncmp(path, "/v1/", 4) != 0)
+        return HF_DIALECT_OLLAMA;
+    bool is_anthropic =
+        form_of(call) == HF_LIST_ANTHROPIC || strncmp(path, "/v1/messages", 12) == 0;
+    return is_anthropic ? HF_DIALECT_ANTHROPIC : HF_DIALECT_OPENAI;
+}
 
 static void no_page(struct hf_httpd_call *call, const char *path, bool is_method)
 {
-    static const char *const managed[] = {"/api/pull",   "/api/push",   "/api/create", "/api/copy",
-                                          "/api/delete", "/api/blobs/", "/api/show"};
     enum hf_endpoint ep;
-    bool is_managed = false;
-    char text[300];
-    for (size_t i = 0; i < HF_ARRAY_LEN(managed); i++)
-        is_managed = is_managed || strncmp(path, managed[i], strlen(managed[i])) == 0;
-    int status = is_managed ? 501 : (is_method || hf_endpoint_of_path(path, &ep)) ? 405 : 404;
-    int n = snprintf(text, sizeof(text), "{\"error\":\"%s\"}",
-                     is_managed      ? "the gateway does not manage models: ask the host itself"
-                     : status == 405 ? "method not allowed"
-                                     : "not found");
-    hf_gw_reply_text(call, status, json_type, text, (size_t)n);
+    struct hf_api_error e;
+    struct hf_buf out;
+    is_method = is_method || hf_endpoint_of_path(path, &ep);
+    hf_buf_init(&out, HF_GW_ERROR_BYTES);
+    hf_api_error_set(&e, is_method ? HF_API_INVALID : HF_API_NOT_FOUND, "%s",
+                     is_method ? "method not allowed" : "page not found");
+    if (hf_api_error_write(hf_gw_path_dialect(call), &e, NULL, &out, NULL) != HF_OK)
+        hf_buf_reset(&out);
+    hf_gw_reply_text(call, is_method ? 405 : 404, json_type, hf_buf_str(&out), out.len);
+    hf_buf_deinit(&out);
 }
 
 void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call)
@@ -446,8 +420,8 @@ void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call)
     const char *path = hf_httpd_call_path(call);
     const char *method = hf_httpd_call_method(call);
     bool is_get = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    bool is_method = false;
-    if (!hf_gw_page_access(g, call) || hf_gw_money_page(g, call))
+    bool is_method = strcmp(path, "/api/show") == 0;
+    if (!hf_gw_page_access(g, call) || hf_gw_money_page(g, call) || hf_gw_forward(g, call))
         return;
     for (size_t i = 0; i < HF_ARRAY_LEN(pages); i++) {
         if (strcmp(path, pages[i].path) != 0)

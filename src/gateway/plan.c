@@ -205,6 +205,8 @@ static enum hf_code read_host(struct hf_gw_builder *b, const struct hf_config_ga
     h->is_cloud = c->local < 0 ? c->kind != HF_CONFIG_OLLAMA : c->local == 0;
     h->parallel = c->parallel > 0 ? c->parallel : h->parallel;
     h->parallel_all = c->parallel_all;
+    h->memory_bytes = c->memory_bytes;
+    h->prewarm = c->prewarm;
     HF_TRY(hf_gw_builder_url(b, h, c->url));
     return hf_gw_builder_url(b, h, c->tailscale_url);
 }
@@ -275,6 +277,8 @@ static enum hf_code read_route(struct hf_gw_builder *b, const struct hf_config_g
     if (r == NULL)
         return b->err->code;
     r->is_private = c->is_private;
+    r->num_ctx = c->num_ctx;
+    r->keep_alive = c->keep_alive;
     for (size_t i = 0; i < c->to.n; i++) {
         struct hf_gw_candidate cand = {0};
         HF_TRY(read_candidate(b, c->to.items[i], &cand));

@@ -54,6 +54,8 @@ struct hf_gw_host {
     bool is_cloud;
     int64_t parallel;
     int64_t parallel_all; /* 0: no limit */
+    int64_t memory_bytes; /* 0: not known */
+    struct hf_config_strings prewarm;
     int64_t probe_timeout_ms;
     bool is_gone; /* of an earlier plan, not in this one: keeps its index, nothing else */
 };
@@ -69,6 +71,8 @@ struct hf_gw_route {
     bool is_private;
     struct hf_gw_candidate *candidates;
     size_t n_candidates;
+    int64_t num_ctx;        /* 0: the client's */
+    const char *keep_alive; /* NULL: the client's */
 };
 
 struct hf_gw_plan {

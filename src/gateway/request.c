@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "codec/jsonscan.h"
 #include "gateway/gateway_int.h"
 
 /* ---- answering ---- */
@@ -112,8 +113,14 @@ static void log_request(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t 
            HF_F_I64("tokens_out", s == NULL ? 0 : s->usage.output), HF_F_END);
 }
 
+static void break_off(struct hf_gw_request *r, uint64_t now_ms);
+
 void hf_gw_request_refuse(struct hf_gw_request *r)
 {
+    if (r->is_early) {
+        break_off(r, hf_clock_mono_ms());
+        return;
+    }
     struct hf_gw_headers h = {.n = 0};
     enum hf_dialect d = hf_endpoint_dialect(r->head.ep);
     const struct hf_gw_rule *rule = hf_gw_failure_rule(r->last);
@@ -140,8 +147,12 @@ static void succeed(struct hf_gw_request *r, uint64_t now_ms)
     uint64_t took_ms = now_ms - r->sent_ms;
     slot->n_ok++;
     slot->mean_ms = slot->mean_ms == 0 ? took_ms : (slot->mean_ms * 7 + took_ms) / 8;
+    if (r->sticky_key != 0)
+        hf_sticky_put(r->g->sticky, r->sticky_key, (uint32_t)slot->host->index, now_ms);
     slot->host->tokens_in += (uint64_t)s->usage.input;
     slot->host->tokens_out += (uint64_t)s->usage.output;
+    slot->tokens_in += (uint64_t)s->usage.input;
+    slot->tokens_out += (uint64_t)s->usage.output;
     r->g->n_by_outcome[HF_GW_OK]++;
     r->g->n_by_reason[r->reason]++;
     log_request(r, HF_GW_OK, now_ms);
@@ -157,7 +168,7 @@ static void succeed(struct hf_gw_request *r, uint64_t now_ms)
     if (!r->head.is_stream) {
         hf_httpd_call_reply(r->call, &reply);
     } else {
-        if (!r->is_committed)
+        if (!r->is_committed && !r->is_early)
             hf_httpd_call_start(r->call, &reply);
         if (r->out.len > 0 && hf_httpd_call_write(r->call, r->out.data, r->out.len, NULL) != HF_OK)
             hf_log(HF_LOG_DEBUG, "client left at the end", HF_F_STR("id", r->id), HF_F_END);
@@ -173,8 +184,10 @@ static void break_off(struct hf_gw_request *r, uint64_t now_ms)
     hf_buf_init(&out, HF_GW_ERROR_BYTES);
     r->g->n_by_outcome[r->last]++;
     log_request(r, r->last, now_ms);
-    if (hf_answer_abort(r->answer, &r->error, &out, NULL) == HF_OK && out.len > 0 &&
-        hf_httpd_call_write(r->call, out.data, out.len, NULL) != HF_OK)
+    /* An early stream may have no answer yet. */
+    bool has_words = (r->answer != NULL || hf_gw_answer_begin(r)) &&
+                     hf_answer_abort(r->answer, &r->error, &out, NULL) == HF_OK && out.len > 0;
+    if (has_words && hf_httpd_call_write(r->call, out.data, out.len, NULL) != HF_OK)
         hf_log(HF_LOG_DEBUG, "client left", HF_F_STR("id", r->id), HF_F_END);
     hf_buf_deinit(&out);
     hf_httpd_call_abort(r->call);
@@ -226,6 +239,8 @@ void hf_gw_request_settle(struct hf_gw_request *r, enum hf_gw_failure f, uint64_
     struct hf_gw_live_host *h = slot->host;
     r->last = f;
     hf_gw_host_result(slot, f, now_ms);
+    if (hf_gw_failure_rule(f)->says == HF_GW_SAYS_BUSY && r->retry_after_ms > 0)
+        hf_breaker_hold(&slot->breaker, now_ms + r->retry_after_ms);
     if (r->call == NULL) {
         hf_gw_host_pump(h, now_ms);
         return;
@@ -350,8 +365,10 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
     if (c->may_come_back && wait_ms > 0 && r->attempts < HF_GW_TRIES &&
         (r->attempts == 0 || is_unreached)) {
         r->entry.since_ms = now_ms;
-        r->entry.deadline_ms =
-            now_ms + wait_ms < r->deadline_ms ? now_ms + wait_ms : r->deadline_ms;
+        if (r->paused_until_ms == 0) /* a host that comes and goes does not make it longer */
+            r->paused_until_ms =
+                now_ms + wait_ms < r->deadline_ms ? now_ms + wait_ms : r->deadline_ms;
+        r->entry.deadline_ms = r->paused_until_ms;
         r->tried = 0; /* after the pause everybody gets another chance */
         r->failed_hosts = 0;
         r->may_cloud = true;
@@ -392,6 +409,29 @@ static bool is_answered_here(struct hf_gw_request *r, const struct hf_gw_choice 
     return true;
 }
 
+/* Where its conversation was answered last, if hosts of the same rank can take it. */
+static void mark_sticky(struct hf_gw_request *r, struct hf_gw_facts *facts, uint64_t now_ms)
+{
+    static const char *const keys[] = {"messages", "prompt", "input"};
+    const char *session = hf_httpd_call_header(r->call, "X-Holdfast-Session");
+    struct hf_jsonscan_value v[3];
+    if (!r->g->conf->is_sticky || r->route != &r->found || r->route->n_candidates < 2)
+        return;
+    if (r->sticky_key == 0 && session != NULL)
+        r->sticky_key = hf_sticky_key(r->head.model, session, strlen(session));
+    if (r->sticky_key == 0 && hf_jsonscan_find(r->body, r->len, keys, 3, v, NULL) == HF_OK) {
+        size_t at = v[0].kind != HF_JSON_ABSENT ? 0 : v[1].kind != HF_JSON_ABSENT ? 1 : 2;
+        r->sticky_key = hf_sticky_key(r->head.model, v[at].text, v[at].len);
+    }
+    uint32_t host = hf_sticky_get(r->g->sticky, r->sticky_key, now_ms);
+    for (size_t i = 0; host != HF_STICKY_NONE && i < r->route->n_candidates; i++) {
+        /* Where the model was unloaded meanwhile, its cache went with it. */
+        bool is_kept =
+            facts[i].model == HF_GW_MODEL_LOADED || facts[i].model == HF_GW_MODEL_UNKNOWN;
+        facts[i].is_sticky = is_kept && r->route->candidates[i].host == host;
+    }
+}
+
 void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)
 {
     struct hf_gateway *g = r->g;
@@ -403,6 +443,7 @@ void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)
     }
     const struct hf_gw_pinned *pin = r->pin == SIZE_MAX ? hf_gw_pin_of(g, r->route->name) : NULL;
     uint64_t down = hf_gw_facts(g, r->route, r->tried, facts, now_ms);
+    mark_sticky(r, facts, now_ms);
     struct hf_gw_ask ask = {.route = r->route,
                             .facts = facts,
                             .down = down | r->failed_hosts,
@@ -576,10 +617,19 @@ void hf_gw_requests_tick(struct hf_gateway *g, uint64_t now_ms)
 {
     for (struct hf_gw_request *r = g->first; r != NULL; r = r->next)
         hf_gw_attempt_tick(r, now_ms);
+    for (struct hf_gw_request *r = g->first; r != NULL; r = r->next)
+        hf_gw_early_tick(r, now_ms);
     for (size_t i = 0; i < g->n_hosts; i++) {
-        for (struct hf_gw_slot *s = g->hosts[i].slots; s != NULL; s = s->next)
+        for (struct hf_gw_slot *s = g->hosts[i].slots; s != NULL; s = s->next) {
             expire(&s->lane, "no slot was free", now_ms);
+            if (s->breaker.state == HF_BREAKER_OPEN && hf_breaker_allows(&s->breaker, now_ms))
+                g->is_unpause_due = true; /* its time is over: one may try */
+        }
         hf_gw_host_pump(&g->hosts[i], now_ms);
+    }
+    if (g->is_unpause_due) {
+        g->is_unpause_due = false;
+        hf_gw_unpause(g, now_ms);
     }
     expire(&g->paused, "no host came back", now_ms);
 }

@@ -248,8 +248,12 @@ HF_MUST enum hf_code hf_answer_abort(struct hf_answer *a, const struct hf_api_er
                                      struct hf_buf *out, struct hf_err *err);
 /* Content type of what the client gets. */
 const char *hf_answer_content_type(enum hf_endpoint front, bool is_stream);
-/* A line that keeps a client's connection alive without saying anything ("" if there is none). */
-const char *hf_answer_keepalive(enum hf_endpoint front);
+/*
+ * What keeps a client's stream alive without saying anything, before the answer's beginning: an
+ * empty piece (Ollama), a ping (Anthropic), a comment.
+ */
+HF_MUST enum hf_code hf_answer_nothing(enum hf_endpoint front, const char *model, int64_t now_ms,
+                                       struct hf_buf *out, struct hf_err *err);
 
 /* ---- errors --------------------------------------------------------------------------------- */
 

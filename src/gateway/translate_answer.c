@@ -528,7 +528,23 @@ const char *hf_answer_content_type(enum hf_endpoint front, bool is_stream)
                                                            : "text/event-stream";
 }
 
-const char *hf_answer_keepalive(enum hf_endpoint front)
+enum hf_code hf_answer_nothing(enum hf_endpoint front, const char *model, int64_t now_ms,
+                               struct hf_buf *out, struct hf_err *err)
 {
-    return hf_endpoint_dialect(front) == HF_DIALECT_OLLAMA ? "" : ": loading\n\n";
+    struct hf_tw w = {out, false};
+    if (hf_endpoint_dialect(front) == HF_DIALECT_OPENAI) {
+        hf_tw_raw(&w, ": waiting\n\n");
+    } else if (hf_endpoint_dialect(front) == HF_DIALECT_ANTHROPIC) {
+        hf_tw_raw(&w, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
+    } else {
+        hf_tw_raw(&w, "{\"model\":");
+        hf_tw_cstr(&w, model);
+        hf_tw_raw(&w, ",\"created_at\":");
+        hf_tw_time(&w, now_ms);
+        hf_tw_raw(&w, front == HF_EP_OLLAMA_GENERATE
+                          ? ",\"response\":\"\",\"done\":false}\n"
+                          : ",\"message\":{\"role\":\"assistant\",\"content\":\"\"},"
+                            "\"done\":false}\n");
+    }
+    return hf_tw_end(&w, err);
 }

@@ -5,7 +5,8 @@ It generates nothing; the answer is fixed text in WORDS. What it does wrong is t
 cannot be made to fail on command; the shapes of answers follow the vendors' documentation.
 
 Run as a process of its own, so that tests can kill and stop it: python fake_host.py PORT [--delay S] [--no-tags]
-GET /__log tells what it was asked: a list of {path, model, stream, headers, gone}.
+GET /__log tells what it was asked: a list of {path, model, stream, headers, gone}. POST /__set changes what it
+says of itself: {"models": {NAME: bytes}, "loaded": {NAME: bytes}, "flap": true}.
 """
 import asyncio
 import json
@@ -19,6 +20,8 @@ LOG = []
 DELAY = 0.0
 HAS_TAGS = "--no-tags" not in sys.argv  # without them every model may be there
 NAMES = ["ok", "llama3.1:8b", "qwen2.5-coder:32b"]
+SELF = {"models": {}, "loaded": {}, "flap": False, "probes": 0}
+PAD = "x" * (1 << 20)
 
 
 def ollama_chunk(model, path, text):
@@ -86,6 +89,36 @@ class Dialect:
                      "usage": {"output_tokens": 5}}, "message_delta") + \
                 sse({"type": "message_stop"}, "message_stop")
         return ollama_end(self.model, self.path)
+
+    def with_usage(self, usage):
+        """The end, with another idea of the usage; None: without any."""
+        out = []
+        for line in self.end().split(b"\n"):
+            at = line.find(b"{")
+            if at < 0:
+                out.append(line)
+                continue
+            e = json.loads(line[at:])
+            if usage is None and e.get("choices") == []:
+                out.append(b": no usage")
+                continue
+            for key in ("prompt_eval_count", "eval_count", "usage"):
+                if key in e and usage is None:
+                    del e[key]
+                elif key in e:
+                    e[key] = usage if key != "usage" else {k: usage for k in e[key]}
+            out.append(line[:at] + json.dumps(e).encode())
+        return b"\n".join(out)
+
+    def ping(self):
+        if self.path == "/v1/messages":
+            return sse({"type": "ping"}, "ping")
+        return b": ping\n\n" if self.path == "/v1/chat/completions" else self.word("")
+
+    def padded(self, text):
+        """A word in an event of more than a megabyte."""
+        return self.word(text).replace(b'"model":', b'"pad": "%s", "model":' % PAD.encode()) \
+            if self.path != "/v1/messages" else self.word(text).replace(b'"index":', b'"pad": "%s", "index":' % PAD.encode())
 
     def error(self):
         if self.path == "/v1/chat/completions":
@@ -163,14 +196,53 @@ class Talk:
     async def status(self, status, text="made to fail", extra=()):
         await self.send(whole_answer(status, self.d.failure(status, text), extra), 0)
 
-    async def words_then(self, n, data, is_end=True):
+    async def words_then(self, n, data, how=None):
         await self.begin()
         await self.send(chunk(self.d.start()), 0)
         for w in WORDS[:n]:
             await self.send(chunk(self.d.word(w)))
-        await self.send(chunk(data) + (b"0\r\n\r\n" if is_end else b""), 0)
-        if not is_end:
-            raise Cut(False)
+        await self.send(chunk(data) + (b"0\r\n\r\n" if how is None else b""), 0)
+        if how is not None:
+            raise Cut(how)
+
+    async def all_then(self, end, tail=b"0\r\n\r\n", how=None):
+        """Every word, then what stands for the end; how: the connection is cut (True: reset)."""
+        await self.begin()
+        await self.send(chunk(self.d.start()), 0)
+        for w in WORDS:
+            await self.send(chunk(self.d.word(w)))
+        await self.send(chunk(end) + tail, 0)
+        if how is not None:
+            raise Cut(how)
+
+    async def pieces(self, pieces, tail=b"0\r\n\r\n", pause=0.0):
+        await self.begin()
+        for p in pieces:
+            await self.send(chunk(p), pause)
+        await self.send(tail, 0)
+
+    def all(self):
+        return [self.d.start(), *(self.d.word(w) for w in WORDS), self.d.end()]
+
+    async def pings(self):
+        await self.begin()
+        await self.send(chunk(self.d.start()), 0)
+        for _ in range(1000):
+            await self.send(chunk(self.d.ping()), 0.2)
+
+    async def counted(self, off):
+        """A stream with a Content-Length that is wrong by that many bytes."""
+        data = b"".join(self.all())
+        kind = "application/x-ndjson" if self.d.path.startswith("/api/") else "text/event-stream"
+        await self.send(head(200, kind) + b"Content-Length: %d\r\n\r\n" % (len(data) + off) + data, 0)
+        raise Cut(False)
+
+    async def busy_once(self):
+        """Refuses the first request for some time, then answers."""
+        if sum(e["model"] == self.d.model for e in LOG) == 1:
+            await self.status(429, "slow down", ["retry-after-ms: 700"])
+        else:
+            await self.ok()
 
     async def at_each_byte(self):
         await self.begin()
@@ -183,6 +255,10 @@ class Talk:
             await self.begin()
             for w in WORDS[:after]:
                 await self.send(chunk(self.d.word(w)))
+        await asyncio.sleep(3600)
+
+    async def hang_after_end(self):
+        await self.all_then(self.d.end(), b"")
         await asyncio.sleep(3600)
 
     async def forever(self):
@@ -205,6 +281,10 @@ class Talk:
         await asyncio.sleep(seconds)
         await self.ok()
 
+    async def late(self, seconds):
+        await asyncio.sleep(seconds)
+        await self.status(500)
+
     async def empty(self):
         await self.begin()
         await self.send(b"0\r\n\r\n", 0)
@@ -220,7 +300,7 @@ BEHAVIOURS = {
     "401": lambda t: t.status(401),
     "reset": lambda t: t.reset(),
     "hang": lambda t: t.hang(), "hang-middle": lambda t: t.hang(2),
-    "cold": lambda t: t.after(1.5), "slow": lambda t: t.after(0.5),
+    "late-500": lambda t: t.late(0.6), "cold": lambda t: t.after(1.5), "slow": lambda t: t.after(0.5),
     "error-first": lambda t: t.words_then(0, t.d.error()),
     "error-later": lambda t: t.words_then(2, t.d.error()),
     "cut-first": lambda t: t.words_then(0, b"", False),
@@ -229,6 +309,35 @@ BEHAVIOURS = {
     "empty": lambda t: t.empty(),
     "nonsense": lambda t: t.words_then(0, b"{]}\n\ndata: {]}\n\n"),
     "bytes": lambda t: t.at_each_byte(),
+    # With a moment: before anything was said, in mid-answer, at its end.
+    "409": lambda t: t.status(409), "502": lambda t: t.status(502), "504": lambda t: t.status(504),
+    "402": lambda t: t.status(402), "413": lambda t: t.status(413, "bad option"),
+    "422": lambda t: t.status(422, "bad option"),
+    "429-ms": lambda t: t.status(429, "slow down", ["retry-after-ms: 700"]),
+    "429-none": lambda t: t.status(429, "slow down"),
+    "429-long": lambda t: t.status(429, "slow down", ["Retry-After: 90"]),
+    "ping-error": lambda t: t.pieces([t.d.start(), t.d.ping(), t.d.error()]),
+    "error-end": lambda t: t.all_then(t.d.error()),
+    "reset-later": lambda t: t.words_then(2, b"", True), "reset-end": lambda t: t.all_then(b"", b"", True),
+    "cut-end": lambda t: t.all_then(b"", b"", False), "no-end-all": lambda t: t.all_then(b""),
+    "hang-end": lambda t: t.hang(len(WORDS)),
+    "nonsense-later": lambda t: t.words_then(2, b"{]}\n\ndata: {]}\n\n"),
+    "cut-after-end": lambda t: t.all_then(t.d.end(), b"", False),
+    "reset-after-end": lambda t: t.all_then(t.d.end(), b"", True),
+    "hang-after-end": lambda t: t.hang_after_end(),
+    "extra": lambda t: t.all_then(t.d.end() + b"\n\nand more\n"),
+    "finish-twice": lambda t: t.all_then(t.d.end() + t.d.end()),
+    "usage-none": lambda t: t.all_then(t.d.with_usage(None)),
+    "usage-zero": lambda t: t.all_then(t.d.with_usage(0)),
+    "crlf": lambda t: t.pieces([p.replace(b"\n", b"\r\n") for p in t.all()]),
+    "pings": lambda t: t.pings(),
+    "pings-between": lambda t: t.pieces([p + t.d.ping() for p in t.all()[:-1]] + t.all()[-1:]),
+    "drip": lambda t: t.pieces([bytes([b]) for b in t.all()[0][:3] or b""] + [t.all()[0][3:]] + t.all()[1:],
+                               pause=0.3),
+    "long-line": lambda t: t.pieces([t.d.start(), *(t.d.padded(w) for w in WORDS), t.d.end()]),
+    "length-long": lambda t: t.counted(100), "length-short": lambda t: t.counted(-20),
+    "utf8": lambda t: t.pieces([t.d.start(), t.d.word("Hold@").replace(b"@", b"\xff\xfe"), t.d.end()]),
+    "busy-once": lambda t: t.busy_once(),
     "forever": lambda t: t.forever(), "flood": lambda t: t.flood(),
 }
 
@@ -236,24 +345,50 @@ BEHAVIOURS = {
 async def answer(method, path, headers, body, writer):
     if path == "/__log":
         writer.write(whole_answer(200, LOG))
+    elif path == "/__set":
+        SELF.update(json.loads(body))
+        writer.write(whole_answer(200, {}))
+    elif path == "/api/version" and SELF["flap"] and (SELF.update(probes=SELF["probes"] + 1) or SELF["probes"] % 2):
+        writer.write(whole_answer(500, {"error": "not now"}))
     elif path == "/api/version":
         writer.write(whole_answer(200, {"version": "0.12.6"}))
     elif path == "/api/tags" and not HAS_TAGS:
         writer.write(whole_answer(404, {"error": "no list"}))
     elif path == "/api/tags":
-        names = NAMES + sorted(BEHAVIOURS)
+        names = {**{n: 1 for n in NAMES + sorted(BEHAVIOURS)}, **SELF["models"]}
         writer.write(whole_answer(200, {"models": [
-            {"name": n if ":" in n else n + ":latest", "model": n, "size": 1, "digest": "d",
-             "modified_at": "2026-01-01T00:00:00Z", "details": {}} for n in names]}))
+            {"name": n if ":" in n else n + ":latest", "model": n, "size": size, "digest": "d",
+             "modified_at": "2026-01-01T00:00:00Z", "details": {}} for n, size in names.items()]}))
     elif path == "/api/ps":
-        writer.write(whole_answer(200, {"models": []}))
+        writer.write(whole_answer(200, {"models": [
+            {"name": n, "model": n, "size": size, "size_vram": size, "digest": "d", "details": {},
+             "expires_at": "2037-01-01T00:00:00Z"} for n, size in SELF["loaded"].items()]}))
     elif path == "/v1/models":
         writer.write(whole_answer(200, {"object": "list", "data": [
             {"id": n, "object": "model", "created": 1, "owned_by": "fake"} for n in NAMES]}))
-    elif method == "POST" and path in ("/api/embed", "/v1/embeddings"):
+    elif path == "/api/show":
+        LOG.append({"path": path, **json.loads(body)})
+        name = LOG[-1].get("model") or LOG[-1]["name"]
+        known = name.lower().split(":")[0] in [n.split(":")[0] for n in [*NAMES, *SELF["models"]]]
+        writer.write(whole_answer(*((200, {"details": {"family": "fake"}, "model_info": {}, "seen": name,
+                                           "capabilities": ["completion"]})
+                                    if known else (404, {"error": "model '%s' not found" % name}))))
+    elif path == "/api/pull":
+        LOG.append({"path": path, "gone": False, **json.loads(body)})
+        writer.write(head(200, "application/x-ndjson") + b"Transfer-Encoding: chunked\r\n\r\n")
+        for n in range(1000 if LOG[-1]["model"] == "huge" else 3):
+            writer.write(chunk(b'{"status":"pulling","completed":%d}\n' % n))
+            await asyncio.sleep(0.05)
+        writer.write(chunk(b'{"status":"success"}\n') + b"0\r\n\r\n")
+    elif path in ("/api/copy", "/api/delete") or path.startswith("/api/blobs/"):
+        LOG.append({"path": path, "method": method, "model": body.decode()})
+        writer.write(whole_answer(201 if "blobs" in path and method == "POST" else 200, None))
+    elif method == "POST" and path in ("/api/embed", "/api/embeddings", "/v1/embeddings"):
         ask = json.loads(body)
         LOG.append({"path": path, "model": ask["model"]})
-        if path == "/api/embed":
+        if path == "/api/embeddings":
+            writer.write(whole_answer(200, {"embedding": [0.5, -0.25]}))
+        elif path == "/api/embed":
             writer.write(whole_answer(200, {"model": ask["model"], "embeddings": [[0.5, -0.25]],
                                             "prompt_eval_count": 3}))
         else:

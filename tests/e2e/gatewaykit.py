@@ -40,6 +40,11 @@ class Fake:
         c.request("GET", "/__log")
         return json.loads(c.getresponse().read())
 
+    def set(self, **what):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c.request("POST", "/__set", json.dumps(what))
+        assert c.getresponse().status == 200
+
 
 class Gateway:
     """A running gateway with a configuration made of Python values."""
