@@ -11,6 +11,7 @@ extern const struct hf_command hf_cmd_databases;
 extern const struct hf_command hf_cmd_demo;
 extern const struct hf_command hf_cmd_gateway;
 extern const struct hf_command hf_cmd_info;
+extern const struct hf_command hf_cmd_keygen;
 extern const struct hf_command hf_cmd_list;
 extern const struct hf_command hf_cmd_ltx;
 extern const struct hf_command hf_cmd_register;
