@@ -7,6 +7,7 @@
 #include "cmd/command.h"
 
 extern const struct hf_command hf_cmd_config;
+extern const struct hf_command hf_cmd_cost;
 extern const struct hf_command hf_cmd_databases;
 extern const struct hf_command hf_cmd_demo;
 extern const struct hf_command hf_cmd_gateway;

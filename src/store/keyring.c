@@ -178,9 +178,11 @@ static enum hf_code ring_new(const struct hf_config_encryption *conf, struct hf_
 {
     struct hf_keyring *r = hf_calloc(1, sizeof(*r));
     r->keys = sodium_allocarray(HF_LIMIT_KEYS, HF_KEY_BYTES);
-    enum hf_code rc = r->keys == NULL
-                          ? hf_err_set(err, HF_E_IO, "no locked memory for encryption keys")
-                          : read_sources(r, conf, err);
+    if (r->keys == NULL) {
+        ring_free(r);
+        return hf_err_set(err, HF_E_IO, "no locked memory for encryption keys");
+    }
+    enum hf_code rc = read_sources(r, conf, err);
     if (rc != HF_OK) {
         ring_free(r);
         return rc;
@@ -204,24 +206,31 @@ static bool is_spec(const struct hf_keyring *r, const char *spec)
     return strcmp(r->spec, spec) == 0;
 }
 
+/* rings_lock is held. */
+static enum hf_code find_or_read(const struct hf_config_encryption *conf, const char *spec,
+                                 struct hf_keyring **out, struct hf_err *err)
+{
+    struct hf_keyring *r = rings;
+    while (r != NULL && !is_spec(r, spec))
+        r = r->next;
+    if (r == NULL) {
+        HF_TRY(ring_new(conf, &r, err));
+        hf_assert(r != NULL);
+        r->next = rings;
+        rings = r;
+    }
+    r->refs++;
+    *out = r;
+    return HF_OK;
+}
+
 enum hf_code hf_keyring_get(const struct hf_config_encryption *conf, struct hf_keyring **out,
                             struct hf_err *err)
 {
     HF_TRY(init_library(err));
     HF_AUTO_FREE char *spec = spec_of(conf);
     pthread_mutex_lock(&rings_lock);
-    struct hf_keyring *r = rings;
-    while (r != NULL && !is_spec(r, spec))
-        r = r->next;
-    enum hf_code rc = HF_OK;
-    if (r == NULL && (rc = ring_new(conf, &r, err)) == HF_OK) {
-        r->next = rings;
-        rings = r;
-    }
-    if (rc == HF_OK) {
-        r->refs++;
-        *out = r;
-    }
+    enum hf_code rc = find_or_read(conf, spec, out, err);
     pthread_mutex_unlock(&rings_lock);
     return rc;
 }
