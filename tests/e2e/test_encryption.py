@@ -46,7 +46,7 @@ def enc(keys, **how):
 
 def file_conf(tmp_path, db, encryption, name="enc.yml", **top):
     rep = {"type": "file", "path": str(tmp_path / "rep"), "sync-interval": "30ms", "encryption": encryption}
-    return replicas.config(str(tmp_path / name), {db: rep}, **dict(replicas.SHORT_LEVELS, **top))
+    return replicas.config(str(tmp_path / name), {db: rep}, **dict(replicas.SHORT_LEVELS, **{"shutdown-sync-timeout": "1s"}, **top))
 
 
 def ltx_files(tmp_path):
@@ -96,7 +96,7 @@ def test_all_commands_on_files(holdfast, litestream, make_db, writer, keygen, tm
         holdfast("restore", "-o", out, *where, env=env).ok()
         replicas.assert_same_pages(db, out, tmp_path)
         replicas.remove_db(out)
-    listed = holdfast("ltx", "-json", url, env=env).ok()
+    listed = holdfast("ltx", "--json", url, env=env).ok()
     assert "size" in listed.out
     assert holdfast("verify", "-config", c, db, "-scratch", tmp_path).ok()
     # Started again, it goes on where it was.
@@ -107,7 +107,7 @@ def test_all_commands_on_files(holdfast, litestream, make_db, writer, keygen, tm
     assert p.stop() == 0, p.text()
     # Marked for people, and unreadable for Litestream.
     assert "encrypted" in holdfast("status", "-config", c).ok().out
-    assert holdfast("status", "-config", c, "-json").ok().json()["databases"][0]["encrypted"] is True
+    assert holdfast("status", "-config", c, "--json").ok().json()["databases"][0]["encrypted"] is True
     assert "file(encrypted)" in holdfast("databases", "-config", c).ok().out
     assert "can't be read by Litestream" in holdfast("config", "check", c).ok().out
     assert litestream("restore", "-o", str(tmp_path / "theirs.db"), url).code != 0
@@ -130,7 +130,7 @@ def test_who_cannot_read(holdfast, make_db, keygen, tmp_path):
     # Nor does anybody write there with another key or in the clear.
     before = sorted(ltx_files(tmp_path))
     dbtool.commit(db)
-    plain = replicas.config(str(tmp_path / "plain.yml"), {db: str(tmp_path / "rep")})
+    plain = replicas.config(str(tmp_path / "plain.yml"), {db: str(tmp_path / "rep")}, **{"shutdown-sync-timeout": "1s"})
     for conf in (plain, file_conf(tmp_path, db, enc(other), "other.yml")):
         replicas.remove_state(db)
         r = holdfast("replicate", "-once", "-config", conf)
