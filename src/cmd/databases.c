@@ -25,21 +25,24 @@ static const struct hf_flag flags[] = {
      .doc = "As JSON, schema holdfast.databases/1."},
 };
 
-/* "file", "file,s3": the types in the order of the file. */
+enum { TYPES_TEXT = 240 };
+
+/* "file", "file,s3(encrypted)": the types in the order of the file. */
 static void type_list(const struct hf_config_db *db, char *out, size_t size)
 {
     out[0] = '\0';
     for (size_t i = 0; i < db->n_replicas; i++) {
         size_t len = strlen(out);
-        snprintf(out + len, size - len, "%s%s", i == 0 ? "" : ",",
-                 hf_replica_type_word(db->replicas[i].type));
+        snprintf(out + len, size - len, "%s%s%s", i == 0 ? "" : ",",
+                 hf_replica_type_word(db->replicas[i].type),
+                 db->replicas[i].encryption.enabled ? "(encrypted)" : "");
     }
 }
 
 static enum hf_code print_table(const struct hf_config *cfg, struct hf_err *err)
 {
     struct hf_table t;
-    char types[120];
+    char types[TYPES_TEXT];
     hf_table_init(&t, 2);
     hf_table_cell(&t, "path");
     hf_table_cell(&t, "replica");
@@ -55,7 +58,7 @@ static enum hf_code print_table(const struct hf_config *cfg, struct hf_err *err)
 
 static void put_db(struct hf_json *j, const struct hf_config_db *db)
 {
-    char types[120];
+    char types[TYPES_TEXT];
     type_list(db, types, sizeof(types));
     hf_json_object_begin(j);
     hf_json_kstr(j, "path", db->path);
@@ -67,6 +70,7 @@ static void put_db(struct hf_json *j, const struct hf_config_db *db)
         hf_json_kstr(j, "name", db->replicas[i].name);
         hf_json_kstr(j, "type", hf_replica_type_word(db->replicas[i].type));
         hf_json_kstr(j, "url", db->replicas[i].url);
+        hf_json_kbool(j, "encrypted", db->replicas[i].encryption.enabled);
         hf_json_object_end(j);
     }
     hf_json_array_end(j);

@@ -7,10 +7,12 @@
 #include "cmd/command.h"
 
 extern const struct hf_command hf_cmd_config;
+extern const struct hf_command hf_cmd_cost;
 extern const struct hf_command hf_cmd_databases;
 extern const struct hf_command hf_cmd_demo;
 extern const struct hf_command hf_cmd_gateway;
 extern const struct hf_command hf_cmd_info;
+extern const struct hf_command hf_cmd_keygen;
 extern const struct hf_command hf_cmd_list;
 extern const struct hf_command hf_cmd_ltx;
 extern const struct hf_command hf_cmd_register;

@@ -79,6 +79,7 @@ struct row {
     uint64_t txid; /* 0: none */
     bool has_wal;
     uint64_t wal_bytes;
+    bool is_encrypted; /* a replica is: Litestream can't read it */
     bool is_error;
     struct hf_err err; /* then */
 };
@@ -128,6 +129,8 @@ static void look(const struct hf_config_db *db, struct row *r)
     struct hf_file_stat st;
     struct hf_position pos;
     *r = (struct row){.path = db->path, .word = "not initialized"};
+    for (size_t i = 0; i < db->n_replicas; i++)
+        r->is_encrypted = r->is_encrypted || db->replicas[i].encryption.enabled;
     enum hf_code rc = hf_path_stat(db->path, &st, &r->err);
     if (rc == HF_E_NOT_FOUND) {
         r->word = "no database";
@@ -195,7 +198,7 @@ static void put_table_row(struct hf_table *t, const struct row *r)
     char size[HF_SIZE_TEXT];
     hf_size_format(r->wal_bytes, size);
     hf_table_cell(t, r->path);
-    hf_table_cell(t, r->word);
+    hf_table_cellf(t, "%s%s", r->word, r->is_encrypted ? ", encrypted" : "");
     if (r->txid > 0)
         hf_table_cellf(t, "%016llx", (unsigned long long)r->txid);
     else
@@ -206,7 +209,7 @@ static void put_table_row(struct hf_table *t, const struct row *r)
 static void put_replica_row(struct hf_table *t, const struct replica_row *r)
 {
     hf_table_cellf(t, "  %s", r->conf->url);
-    hf_table_cell(t, r->word);
+    hf_table_cellf(t, "%s%s", r->word, r->conf->encryption.enabled ? ", encrypted" : "");
     if (r->txid > 0)
         hf_table_cellf(t, "%016llx", (unsigned long long)r->txid);
     else
@@ -277,6 +280,7 @@ static void put_json_replicas(struct hf_json *j, const struct row *r)
         hf_json_kstr(j, "name", one->conf->name);
         hf_json_kstr(j, "url", one->conf->url);
         hf_json_kstr(j, "status", one->word);
+        hf_json_kbool(j, "encrypted", one->conf->encryption.enabled);
         hf_json_ktxid(j, "txid", one->txid);
         hf_json_object_end(j);
     }
@@ -304,6 +308,7 @@ static void put_json_row(struct hf_json *j, const struct row *r, const struct hf
     hf_json_object_begin(j);
     hf_json_kstr(j, "path", r->path);
     hf_json_kstr(j, "status", r->word);
+    hf_json_kbool(j, "encrypted", r->is_encrypted);
     if (r->txid > 0) {
         hf_json_ktxid(j, "local_txid", r->txid);
     } else {
@@ -447,6 +452,8 @@ const struct hf_command hf_cmd_status = {
         "TXID "
         "it held after the last upload; the database's TXID is then the newest one safe on the "
         "local "
-        "disk.\n\nWarns on stderr when the SQLite library in use has the race between checkpoint "
+        "disk. \", encrypted\" stands behind the status where a replica is encrypted: Litestream "
+        "can't read it.\n\nWarns on stderr when the SQLite library in use has the race between "
+        "checkpoint "
         "and log reset of versions 3.7.0 to 3.51.2.",
 };

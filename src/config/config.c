@@ -77,6 +77,7 @@ static enum hf_code read_replica(struct loader *l, const struct hf_yaml *node, c
 {
     struct hf_raw_replica raw = *base;
     struct hf_view views[] = {{&hf_section_replica, 0, &raw}, {NULL, 0, NULL}};
+    hf_place_enter_encryption(node, &raw);
     HF_TRY(hf_schema_apply(&l->rd, node, name, views));
     HF_TRY(hf_place_replica(&l->rd, &raw, node, name));
     resolve_retention(&raw, db);
@@ -139,6 +140,7 @@ static enum hf_code apply_tier(struct loader *l, const struct hf_yaml *node, con
     struct hf_view views[] = {{&hf_section_db, HF_KEY_TIER, db},
                               {&hf_section_replica, HF_KEY_TIER, replica},
                               {NULL, 0, NULL}};
+    hf_place_enter_encryption(bundle, replica);
     l->rd.is_muted = true;
     enum hf_code rc = hf_schema_apply(&l->rd, bundle, "tiers", views);
     l->rd.is_muted = false;
@@ -288,6 +290,7 @@ static enum hf_code read_root(struct loader *l)
     struct hf_view views[] = {{&hf_section_root, 0, l->rd.cfg},
                               {&hf_section_replica, HF_KEY_GLOBAL, &l->global},
                               {NULL, 0, NULL}};
+    hf_place_enter_encryption(l->root, &l->global);
     HF_TRY(hf_schema_apply(&l->rd, l->root, "", views));
     HF_TRY(read_levels(l));
     HF_TRY(read_tiers(l));
@@ -395,7 +398,10 @@ static enum hf_code replicas_from_args(struct loader *l, const char *const *urls
     db->replicas = hf_arena_alloc(l->rd.cfg->arena, n_urls + 1, sizeof(*db->replicas));
     for (size_t i = 0; i < n_urls; i++) {
         struct hf_raw_replica raw = l->global;
+        const char **key_file = hf_arena_alloc(l->rd.cfg->arena, 1, sizeof(*key_file));
         raw.url = hf_arena_strdup(l->rd.cfg->arena, urls[i]);
+        hf_config_encryption_from_env(&raw.r.encryption, key_file);
+        raw.has_encryption = raw.r.encryption.enabled;
         HF_TRY(hf_place_replica(&l->rd, &raw, &nowhere, "replica URL"));
         resolve_retention(&raw, db);
         db->replicas[db->n_replicas++] = raw.r;

@@ -108,6 +108,16 @@ struct hf_config_webdav {
     const char *password;
 };
 
+/* Client-side encryption of a replica: where its keys come from (store/keyring.h). */
+struct hf_config_encryption {
+    bool enabled; /* resolved: a source is named, and it is not switched off */
+    bool allow_plain;
+    bool bind_path;
+    struct hf_config_strings key_files;
+    const char *key_env;
+    const char *key_command;
+};
+
 struct hf_config_replica {
     enum hf_replica_type type;
     const char *name; /* never NULL: the configured name, else the type's word */
@@ -130,6 +140,7 @@ struct hf_config_replica {
     int64_t max_sync_ltx_files;
     bool auto_recover;
 
+    struct hf_config_encryption encryption;
     struct hf_config_s3 s3;
     struct hf_config_abs abs;
     struct hf_config_sftp sftp;
@@ -258,6 +269,11 @@ HF_MUST enum hf_code hf_config_from_args(const char *path, const char *const *ur
                                          struct hf_config **out, struct hf_err *err);
 /* NULL is allowed. */
 void hf_config_free(struct hf_config *cfg);
+
+/* What a replica named by its URL gets: HOLDFAST_ENCRYPTION_KEY_FILE, HOLDFAST_ENCRYPTION_KEY or
+ * HOLDFAST_ENCRYPTION_KEY_COMMAND; not enabled without them. key_file: one place the result refers
+ * to. */
+void hf_config_encryption_from_env(struct hf_config_encryption *out, const char **key_file);
 
 /* Sets the sync interval of every replica (the flag --sync-interval). */
 void hf_config_set_sync_interval(struct hf_config *cfg, int64_t sync_interval_ns);

@@ -295,9 +295,19 @@ static const struct error_row error_rows[] = {
      "holdfast.yml:3:14 dbs[0].replica: a replica of type sftp needs host"},
     {DB("replica: {type: sftp, path: p, host: 'h:99999'}"), HF_E_INVALID,
      "holdfast.yml:3:14 dbs[0].replica: port of h:99999: '99999' is not between 1 and 65535"},
+    {DB("replica: {path: /r/a, encryption: {}}"), HF_E_INVALID,
+     "holdfast.yml:3:14 dbs[0].replica: encryption has no key: key-file, key-env or key-command"},
+    {DB("replica: {path: /r/a, encryption: }"), HF_E_INVALID,
+     "holdfast.yml:3:14 dbs[0].replica: encryption has no key: key-file, key-env or key-command"},
+    {DB("replica: {path: /r/a, encryption: {key-fiel: /k}}"), HF_E_INVALID,
+     "holdfast.yml:3:14 dbs[0].replica: encryption has no key: key-file, key-env or key-command"},
+    {DB("replica: {path: /r/a, encryption: {key-file: /k, key-env: K}}"), HF_E_INVALID,
+     "holdfast.yml:3:14 dbs[0].replica: encryption has several of key-file, key-env and "
+     "key-command: keep one"},
     {DB("replica: {path: /r/a, age: {recipients: [x]}}"), HF_E_UNSUPPORTED,
      "holdfast.yml:3:32 dbs[0].replica.age: age encryption is not supported, and writing the "
-     "replica in the clear instead would be wrong: remove the key if that is what you want"},
+     "replica in the clear instead would be wrong: replace it by encryption:, or remove the key "
+     "if plain is what you want"},
     {"dbs:\n  - {path: /d/a.db, replica: {path: /r/a}}\n  - {path: /d/./a.db, replica: {path: "
      "/r/b}}\n",
      HF_E_INVALID, "holdfast.yml:3: two databases /d/a.db (the other one is on line 2)"},
@@ -327,6 +337,40 @@ static const struct error_row error_rows[] = {
     {"a: 1\n---\nb: 2\n", HF_E_INVALID, "holdfast.yml:2:1: a second YAML document begins here"},
     {"exec: \"a\\0b\"", HF_E_INVALID, "holdfast.yml:1:7: a value holds a NUL byte"},
 };
+
+/* What stands closer to the replica wins, a key as a whole; off is only what says so. */
+static void test_encryption(void **state)
+{
+    (void)state;
+    struct hf_config *cfg =
+        must_parse("encryption: {key-file: [/k/new, /k/old], bind-path: true}\n"
+                   "tiers: {gold: {encryption: {key-command: 'get key'}}}\n"
+                   "dbs:\n"
+                   "  - {path: /a, replica: {path: /r/a}}\n"
+                   "  - {path: /b, tier: gold, replica: {path: /r/b}}\n"
+                   "  - {path: /c, tier: gold, replica: {path: /r/c, encryption: {key-env: K}}}\n"
+                   "  - {path: /d, replica: {path: /r/d, encryption: {allow-plain: true}}}\n"
+                   "  - {path: /e, replica: {path: /r/e, encryption: {enabled: false}}}\n");
+    const struct hf_config_encryption *e[5];
+    for (size_t i = 0; i < 5; i++)
+        e[i] = &cfg->dbs[i]->replicas[0].encryption;
+    assert_true(e[0]->enabled && e[0]->bind_path && !e[0]->allow_plain);
+    assert_int_equal(e[0]->key_files.n, 2);
+    assert_string_equal(e[0]->key_files.items[1], "/k/old");
+    assert_string_equal(e[1]->key_command, "get key");
+    assert_int_equal(e[1]->key_files.n, 0);
+    assert_true(e[1]->bind_path);
+    assert_string_equal(e[2]->key_env, "K");
+    assert_null(e[2]->key_command);
+    assert_true(e[3]->allow_plain && e[3]->key_files.n == 2);
+    assert_false(e[4]->enabled);
+    assert_int_equal(e[4]->key_files.n, 0);
+    assert_int_equal(n_of(cfg, HF_CONFIG_DIFFERS), 1); /* not readable by Litestream */
+    hf_config_free(cfg);
+    cfg = must_parse("dbs: [{path: /a, replica: {path: /r/a}}]");
+    assert_false(cfg->dbs[0]->replicas[0].encryption.enabled);
+    hf_config_free(cfg);
+}
 
 static void test_error_texts(void **state)
 {
@@ -484,10 +528,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fleet),       cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_who_wins),    cmocka_unit_test(test_global_section),
-        cmocka_unit_test(test_paths),       cmocka_unit_test(test_error_texts),
-        cmocka_unit_test(test_warnings),    cmocka_unit_test(test_warned_once),
-        cmocka_unit_test(test_anchors),     cmocka_unit_test(test_from_args),
-        cmocka_unit_test(test_file_search), cmocka_unit_test(test_no_expand),
+        cmocka_unit_test(test_paths),       cmocka_unit_test(test_encryption),
+        cmocka_unit_test(test_error_texts), cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_warned_once), cmocka_unit_test(test_anchors),
+        cmocka_unit_test(test_from_args),   cmocka_unit_test(test_file_search),
+        cmocka_unit_test(test_no_expand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -401,6 +401,7 @@ enum hf_code hf_place_replica(struct hf_reading *rd, struct hf_raw_replica *raw,
                                r->type == HF_REPLICA_FILE ? "file system" : "bucket");
     if (r->name == NULL)
         r->name = hf_replica_type_word(r->type);
+    HF_TRY(hf_place_encryption(rd, raw, at, name));
     r->url = hf_place_url(rd->cfg->arena, r);
     return HF_OK;
 }

@@ -24,6 +24,11 @@ HF_MUST enum hf_code hf_place_replica(struct hf_reading *rd, struct hf_raw_repli
 /* r->url from the other fields, without secrets. */
 const char *hf_place_url(struct hf_arena *arena, const struct hf_config_replica *r);
 /* HF_E_INVALID when two databases share a file, a state directory or a replica's place. */
+/* The section encryption: enter before a layer's rows are applied (a key named there replaces those
+ * of weaker layers), then resolve. hf_place_replica does the latter. */
+void hf_place_enter_encryption(const struct hf_yaml *node, struct hf_raw_replica *raw);
+HF_MUST enum hf_code hf_place_encryption(struct hf_reading *rd, struct hf_raw_replica *raw,
+                                         const struct hf_yaml *at, const char *name);
 HF_MUST enum hf_code hf_place_check_shared(const struct hf_config *cfg, struct hf_err *err);
 
 #endif

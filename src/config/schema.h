@@ -73,6 +73,7 @@ struct hf_raw_replica {
     const char *path;
     const char *host;
     const char *password;
+    bool has_encryption; /* a layer has the section */
     int64_t force_path_style;
     int64_t retention_ms;
     int64_t retention_check_interval_ms;

@@ -94,6 +94,38 @@ static const struct hf_key validation_keys[] = {
 };
 static SECTION(validation, "validation", "validation", "Checks of replicas by themselves.");
 
+#define F(field) offsetof(struct hf_config_encryption, field)
+static const struct hf_key encryption_keys[] = {
+    {.name = "key-file", .kind = HF_KEY_STRINGS, .offset = F(key_files), .since = "holdfast",
+     .doc = "File of the key, or a list of files. A key is 32 random bytes as base64 or hex "
+            "(holdfast keygen makes one), one a line. The first key writes; those behind it only "
+            "read what was written with them: that is how a key is changed."},
+    {.name = "key-env", .kind = HF_KEY_STRING, .offset = F(key_env), .since = "holdfast",
+     .doc = "Name of an environment variable that holds the keys, instead."},
+    {.name = "key-command", .kind = HF_KEY_STRING, .offset = F(key_command), .since = "holdfast",
+     .doc = "Command line (for /bin/sh) that prints the keys, instead: one of a secret store."},
+    {.name = "enabled", .kind = HF_KEY_BOOL, .offset = F(enabled), .def = "true",
+     .since = "holdfast",
+     .doc = "false: this replica is not encrypted although the top of the file or its tier says "
+            "so."},
+    {.name = "allow-plain", .kind = HF_KEY_BOOL, .offset = F(allow_plain), .def = "false",
+     .since = "holdfast",
+     .doc = "Also read what is not encrypted: for a replica that is older than its encryption, "
+            "until retention has removed the old part. Who may write to the store can slip in "
+            "plain objects as long as this is on."},
+    {.name = "bind-path", .kind = HF_KEY_BOOL, .offset = F(bind_path), .def = "false",
+     .since = "holdfast",
+     .doc = "Bind the replica's path to each object, too: objects of databases that share a key "
+            "can't be exchanged for one another, and a replica that is moved to another path "
+            "can't be read there."},
+};
+#undef F
+static SECTION(encryption, "encryption", "dbs[].replica.encryption",
+               "Encryption before anything leaves this machine: XChaCha20-Poly1305, the object's "
+               "name bound. Restoring takes the same keys: keep them elsewhere. A replica named by "
+               "its URL takes HOLDFAST_ENCRYPTION_KEY_FILE, HOLDFAST_ENCRYPTION_KEY or "
+               "HOLDFAST_ENCRYPTION_KEY_COMMAND.");
+
 #define F(field) offsetof(struct hf_raw_replica, field)
 #define S3(field) offsetof(struct hf_raw_replica, r.s3.field)
 #define NATS(field) offsetof(struct hf_raw_replica, r.nats.field)
@@ -152,9 +184,14 @@ static const struct hf_key replica_keys[] = {
      .since = "0.5", .flags = SHARED,
      .not_honoured = "damaged local state is always rebuilt, by shipping only what differs",
      .doc = "Litestream: reset the local state when it is damaged."},
+    {.name = "encryption", .kind = HF_KEY_SECTION, .offset = F(r.encryption),
+     .section = &hf_section_encryption, .since = "holdfast", .flags = SHARED,
+     .differs = "what is written to this replica can't be read by Litestream",
+     .doc = "Encrypt what is written to the replica. Litestream can't read such a replica."},
     {.name = "age", .kind = HF_KEY_REFUSED, .since = "0.3", .flags = HF_KEY_GLOBAL,
      .not_honoured = "age encryption is not supported, and writing the replica in the clear "
-                     "instead would be wrong: remove the key if that is what you want",
+                     "instead would be wrong: replace it by encryption:, or remove the key if "
+                     "plain is what you want",
      .doc = "Encryption with age. Refused: a replica must not silently become plain text."},
 
     {.name = "bucket", .kind = HF_KEY_STRING, .offset = F(r.bucket), .since = "0.3",
@@ -419,7 +456,8 @@ static const struct hf_key root_keys[] = {
 SECTION(root, "", "", "The top of the file.");
 
 const struct hf_section *const hf_sections[] = {
-    &hf_section_root,     &hf_section_db,      &hf_section_replica,   &tier_section,
+    &hf_section_root,     &hf_section_db,      &hf_section_replica,   &hf_section_encryption,
+    &tier_section,
     &hf_section_snapshot, &hf_section_level,   &hf_section_retention, &hf_section_validation,
     &hf_section_socket,   &hf_section_logging, &hf_section_gateway,
     &hf_section_gateway_host, &hf_section_gateway_route, &hf_section_gateway_key,

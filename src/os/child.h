@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/err.h"
 
 struct hf_child {
@@ -26,12 +27,17 @@ struct hf_child_spec {
     const char *const *argv; /* ended by NULL, argv[0] is the path of the program; or NULL: */
     int (*run)(void *arg);   /* runs in the child instead; only while single-threaded */
     void *arg;
-    const char *output; /* stdout and stderr are appended to this file */
+    const char *output; /* stdout and stderr are appended to this file; NULL: */
+    int stdout_fd;      /* stdout goes there and stderr stays ours */
 };
 
 /* HF_E_IO, HF_E_NOT_FOUND... for the output file; a program that can't be started ends with 127. */
 HF_MUST enum hf_code hf_child_start(const struct hf_child_spec *spec, struct hf_child *out,
                                     struct hf_err *err);
+/* Runs a program and appends what it prints on stdout to out (HF_E_LIMIT beyond its maximum). Any
+ * exit code but 0 is HF_E_IO, longer than timeout_ms HF_E_TIMEOUT; it is stopped then. */
+HF_MUST enum hf_code hf_child_output(const char *const *argv, uint64_t timeout_ms,
+                                     struct hf_buf *out, struct hf_err *err);
 /* False once it has ended (and was waited for). */
 bool hf_child_is_running(struct hf_child *c);
 /* True when it has ended within timeout_ms. */

@@ -81,7 +81,7 @@ static void fake_init(struct fake *f)
 {
     memset(f, 0, sizeof(*f));
     static char url[] = "fake://";
-    f->base = (struct hf_store){HF_STORE_MAGIC, &fake_ops, url};
+    f->base = (struct hf_store){.magic = HF_STORE_MAGIC, .ops = &fake_ops, .url = url};
     f->fails_from = -1;
 }
 

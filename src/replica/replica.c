@@ -297,7 +297,7 @@ static enum hf_code input_read(void *arg, void *buf, size_t cap, size_t *got, st
                                : hf_store_reader_read(in->reader, buf, cap, got, err));
     in->offset += *got;
     in->is_at_end = *got < cap;
-    if (in->is_at_end || in->is_frugal)
+    if (in->is_at_end || (in->is_frugal && !hf_store_reader_rest(in->reader)))
         drop_reader(in);
     return HF_OK;
 }
@@ -313,7 +313,8 @@ void hf_replica_input_set_frugal(struct hf_replica_input *in)
     if (in->fetched != NULL || hf_store_reader_is_light(in->reader))
         return; /* to open it again would be a request more, and save nothing */
     in->is_frugal = true;
-    drop_reader(in);
+    if (!hf_store_reader_rest(in->reader))
+        drop_reader(in);
 }
 
 uint64_t hf_replica_input_bytes(const struct hf_replica_input *in)

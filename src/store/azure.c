@@ -368,7 +368,8 @@ enum hf_code hf_store_azure_open(const struct hf_config_replica *conf, struct hf
     if (rc != HF_OK)
         return hf_err_wrap(err, "%s", conf->url);
     struct azure *s = hf_calloc(1, sizeof(*s));
-    s->base = (struct hf_store){HF_STORE_MAGIC, &azure_ops, hf_strdup(conf->url)};
+    s->base =
+        (struct hf_store){.magic = HF_STORE_MAGIC, .ops = &azure_ops, .url = hf_strdup(conf->url)};
     s->account = account;
     s->container = hf_strdup(conf->bucket);
     s->prefix = hf_asprintf("%s%s", conf->path, conf->path[0] ? "/" : "");

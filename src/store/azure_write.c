@@ -25,6 +25,7 @@ struct mark {
     const char *name;
     int64_t time_ms;
     struct condition condition;
+    const char *key_id; /* NULL: not encrypted */
     char nonce[HF_NONCE_TEXT];
     char stamp[32];
 };
@@ -40,6 +41,8 @@ static void add_mark(struct hf_azure_request *r, const struct mark *m)
 {
     hf_azure_request_header(r, "x-ms-meta-holdfastnonce", m->nonce);
     hf_azure_request_header(r, "x-ms-meta-litestreamtimestamp", m->stamp);
+    if (m->key_id != NULL)
+        hf_azure_request_header(r, "x-ms-meta-holdfastkey", m->key_id);
     if (m->condition.is_new)
         hf_azure_request_header(r, "If-None-Match", "*");
     else if (m->condition.etag != NULL)
@@ -131,6 +134,7 @@ enum hf_code azure_put_if(struct hf_store *base, const struct hf_store_put_if_ar
     struct mark m;
     struct body body = {args->data, args->len};
     mark_init(&m, args->name, args->time_ms, (struct condition){args->etag == NULL, args->etag});
+    m.key_id = args->key_id;
     return put_blob((struct azure *)base, &m, body, etag, err);
 }
 
@@ -202,6 +206,7 @@ enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args
     w->base.store = s;
     w->name = hf_strdup(args->name);
     mark_init(&w->mark, w->name, args->time_ms, c);
+    w->mark.key_id = args->key_id;
     hf_buf_init(&w->buf, HF_LIMIT_STORE_BLOCK);
     w->blocks = hf_parts_new(HF_LIMIT_STORE_BLOCK, put_block, w);
     *out = &w->base;

@@ -28,6 +28,7 @@ struct hf_store_put_args {
     const char *name;
     int flags;
     int64_t time_ms;
+    const char *key_id; /* of an encrypted object, for its metadata; NULL: none */
 };
 
 /* Bytes of an object. */
@@ -42,6 +43,7 @@ struct hf_store_put_if_args {
     size_t len;
     const char *etag; /* NULL: only if there is none */
     int64_t time_ms;
+    const char *key_id; /* as above */
 };
 
 struct hf_store_ops {
@@ -67,6 +69,7 @@ struct hf_store_ops {
                                struct hf_buf *out, struct hf_err *err);
     /* A list of everything below a prefix is one request, whatever lies there. */
     bool has_deep_lists;
+    void (*reader_rest)(struct hf_store_reader *r); /* NULL: it can't */
     enum hf_code (*head)(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
                          struct hf_err *err);
     enum hf_code (*list)(struct hf_store *s, const struct hf_store_list_query *q,
@@ -83,7 +86,8 @@ struct hf_store_ops {
 struct hf_store {
     uint32_t magic;
     const struct hf_store_ops *ops;
-    char *url; /* owned; without secrets */
+    char *url;      /* owned; without secrets */
+    bool is_sealed; /* readers get what was decrypted */
 };
 
 struct hf_store_writer {
@@ -92,6 +96,7 @@ struct hf_store_writer {
 
 struct hf_store_reader {
     struct hf_store *store;
+    char *object; /* store.c's: its name until something was read from its beginning */
 };
 
 /* The file back end: path is made absolute. */

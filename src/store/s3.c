@@ -366,7 +366,8 @@ enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, struct hf_st
         return hf_err_wrap(err, "%s", conf->url);
     int64_t part = conf->s3.part_size_bytes;
     struct s3 *s = hf_calloc(1, sizeof(*s));
-    s->base = (struct hf_store){HF_STORE_MAGIC, &s3_ops, hf_strdup(conf->url)};
+    s->base =
+        (struct hf_store){.magic = HF_STORE_MAGIC, .ops = &s3_ops, .url = hf_strdup(conf->url)};
     s->bucket = bucket;
     s->prefix = hf_asprintf("%s%s", conf->path, conf->path[0] ? "/" : "");
     s->part_size = part < HF_LIMIT_S3_PART_MIN   ? HF_LIMIT_S3_PART_MIN

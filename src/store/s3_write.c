@@ -28,6 +28,7 @@ struct condition {
 struct mark {
     const char *name;
     struct condition condition;
+    const char *key_id; /* NULL: not encrypted */
     char nonce[HF_NONCE_TEXT];
     char stamp[32];
 };
@@ -45,6 +46,8 @@ static void add_mark(const struct s3 *s, struct hf_s3_request *r, const struct m
     hf_s3_request_header(r, "Content-Type", "application/octet-stream");
     hf_s3_request_header(r, "x-amz-meta-holdfast-nonce", m->nonce);
     hf_s3_request_header(r, "x-amz-meta-litestream-timestamp", m->stamp);
+    if (m->key_id != NULL)
+        hf_s3_request_header(r, "x-amz-meta-holdfast-key", m->key_id);
     hf_s3_add_encryption(s->bucket, r, true);
 }
 
@@ -140,6 +143,7 @@ enum hf_code s3_put_if(struct hf_store *base, const struct hf_store_put_if_args 
     struct hf_buf body;
     hf_buf_init(&body, args->len);
     mark_init(&m, args->name, args->time_ms, (struct condition){args->etag == NULL, args->etag});
+    m.key_id = args->key_id;
     enum hf_code rc = hf_buf_append(&body, args->data, args->len, err);
     if (rc == HF_OK)
         rc = put_object((struct s3 *)base, &m, &body, etag, err);
@@ -265,6 +269,7 @@ enum hf_code s3_writer_new(struct hf_store *base, const struct hf_store_put_args
     w->base.store = base;
     w->name = hf_strdup(args->name);
     mark_init(&w->mark, w->name, args->time_ms, c);
+    w->mark.key_id = args->key_id;
     hf_buf_init(&w->buf, s->part_size);
     w->parts = hf_parts_new(s->part_size, put_part, w);
     hf_buf_init(&w->upload, UPLOAD_ID_MAX);

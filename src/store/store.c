@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "store/backend.h"
+#include "store/crypt.h"
+#include "store/seal.h"
 #include "store/stats.h"
 #include "store/url.h"
 
@@ -35,8 +37,8 @@ static enum hf_code refuse_type(enum hf_replica_type type, struct hf_err *err)
     return HF_E_UNSUPPORTED;
 }
 
-enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct hf_store **out,
-                                   struct hf_err *err)
+static enum hf_code open_plain(const struct hf_config_replica *conf, struct hf_store **out,
+                               struct hf_err *err)
 {
     switch (conf->type) {
     case HF_REPLICA_FILE:
@@ -56,13 +58,37 @@ enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct 
     return refuse_type(conf->type, err);
 }
 
+enum hf_code hf_store_open_replica(const struct hf_config_replica *conf, struct hf_store **out,
+                                   struct hf_err *err)
+{
+    struct hf_store *plain = NULL;
+    HF_TRY(open_plain(conf, &plain, err));
+    if (conf->encryption.enabled)
+        return hf_store_crypt_open(plain, &conf->encryption, conf->path, out, err);
+    *out = plain;
+    return HF_OK;
+}
+
+static enum hf_code open_file(const char *path, struct hf_store **out, struct hf_err *err)
+{
+    struct hf_config_encryption encryption;
+    const char *key_file = NULL;
+    struct hf_store *plain = NULL;
+    HF_TRY(hf_store_file_open(path, &plain, err));
+    hf_config_encryption_from_env(&encryption, &key_file);
+    if (encryption.enabled)
+        return hf_store_crypt_open(plain, &encryption, path, out, err);
+    *out = plain;
+    return HF_OK;
+}
+
 enum hf_code hf_store_open(const char *url, struct hf_store **out, struct hf_err *err)
 {
     struct hf_store_url u = {NULL, NULL};
     HF_TRY(hf_store_url_parse(url, &u, err));
     enum hf_code rc;
     if (strcmp(u.type, "file") == 0) {
-        rc = hf_store_file_open(u.path, out, err);
+        rc = open_file(u.path, out, err);
     } else {
         struct hf_config *cfg = NULL;
         rc = hf_config_from_args(NULL, &url, 1, &cfg, err);
@@ -104,6 +130,12 @@ enum hf_store_times hf_store_times(const struct hf_store *s)
 {
     hf_assert_magic(s, HF_STORE_MAGIC);
     return s->ops->times;
+}
+
+bool hf_store_is_encrypted(const struct hf_store *s)
+{
+    hf_assert_magic(s, HF_STORE_MAGIC);
+    return s->is_sealed;
 }
 
 char *hf_store_watch_dir(const struct hf_store *s, const char *name)
@@ -155,7 +187,7 @@ enum hf_code hf_store_writer_new(struct hf_store *s, const char *name, int flags
     hf_assert_magic(s, HF_STORE_MAGIC);
     hf_assert((flags & ~HF_STORE_CREATE_ONLY) == 0);
     HF_TRY(check_name(name, false, err));
-    struct hf_store_put_args args = {name, flags, time_ms};
+    struct hf_store_put_args args = {.name = name, .flags = flags, .time_ms = time_ms};
     return s->ops->writer_new(s, &args, out, err);
 }
 
@@ -200,7 +232,24 @@ enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, uint64_t 
     uint64_t begin_ns = hf_clock_mono_ns();
     enum hf_code rc = s->ops->reader_new(s, name, offset, out, err);
     hf_store_stats_note(s->ops->type, HF_STORE_OP_GET, begin_ns, rc);
+    if (rc == HF_OK && offset == 0 && !s->is_sealed)
+        (*out)->object = hf_strdup(name);
     return rc;
+}
+
+/* An encrypted object is not ours to make sense of without a key: said so, instead of "corrupt". */
+static enum hf_code check_sealed(const struct hf_store *s, const char *object, const uint8_t *data,
+                                 size_t len, struct hf_err *err)
+{
+    char id[HF_KEY_ID_TEXT];
+    if (!hf_seal_is_sealed(data, len) || len < HF_SEAL_HEADER)
+        return HF_OK;
+    hf_seal_key_id(data, id);
+    hf_err_set(err, HF_E_DENIED, "%s/%s: encrypted with key %s, and no key is given", s->url,
+               object, id);
+    hf_err_hint(err, "encryption.key-file in the configuration; with a URL "
+                     "HOLDFAST_ENCRYPTION_KEY_FILE or HOLDFAST_ENCRYPTION_KEY");
+    return HF_E_DENIED;
 }
 
 enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t len, size_t *got,
@@ -210,6 +259,10 @@ enum hf_code hf_store_reader_read(struct hf_store_reader *r, void *buf, size_t l
     enum hf_code rc = r->store->ops->reader_read(r, buf, len, got, err);
     if (rc == HF_OK)
         hf_store_stats_bytes(r->store->ops->type, HF_STORE_OP_GET, *got);
+    if (rc == HF_OK && r->object != NULL)
+        rc = check_sealed(r->store, r->object, buf, *got, err);
+    hf_free(r->object);
+    r->object = NULL;
     return rc;
 }
 
@@ -218,6 +271,7 @@ void hf_store_reader_free(struct hf_store_reader *r)
     if (r == NULL)
         return;
     hf_assert_magic(r->store, HF_STORE_MAGIC);
+    hf_free(r->object);
     r->store->ops->reader_free(r);
 }
 
@@ -246,7 +300,18 @@ enum hf_code hf_store_read_range(struct hf_store *s, const char *name, uint64_t 
     hf_store_stats_note(s->ops->type, HF_STORE_OP_GET, begin_ns, rc);
     if (rc == HF_OK)
         hf_store_stats_bytes(s->ops->type, HF_STORE_OP_GET, out->len);
+    if (rc == HF_OK && offset == 0 && !s->is_sealed)
+        rc = check_sealed(s, name, out->data, out->len, err);
     return rc;
+}
+
+bool hf_store_reader_rest(struct hf_store_reader *r)
+{
+    hf_assert_magic(r->store, HF_STORE_MAGIC);
+    if (r->store->ops->reader_rest == NULL)
+        return false;
+    r->store->ops->reader_rest(r);
+    return true;
 }
 
 enum hf_code hf_store_head(struct hf_store *s, const char *name, uint64_t *size, int64_t *time_ms,
@@ -325,7 +390,8 @@ enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const void *d
     HF_TRY(check_name(name, false, err));
     if (s->ops->put_if == NULL)
         return hf_err_set(err, HF_E_UNSUPPORTED, "%s: no conditional writes there", s->url);
-    struct hf_store_put_if_args args = {name, data, len, etag, hf_clock_wall_ms()};
+    struct hf_store_put_if_args args = {
+        .name = name, .data = data, .len = len, .etag = etag, .time_ms = hf_clock_wall_ms()};
     return s->ops->put_if(s, &args, etag_out, err);
 }
 

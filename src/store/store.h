@@ -49,6 +49,8 @@ const char *hf_store_type(const struct hf_store *s);
 /* Its objects are files of this machine: reading one costs no request. */
 bool hf_store_is_local(const struct hf_store *s);
 enum hf_store_times hf_store_times(const struct hf_store *s);
+/* What is put is encrypted here, before it goes to the store. */
+bool hf_store_is_encrypted(const struct hf_store *s);
 /* A directory to watch for new objects under name, or NULL when the back end has none. Caller
  * frees. */
 char *hf_store_watch_dir(const struct hf_store *s, const char *name);
@@ -67,7 +69,8 @@ HF_MUST enum hf_code hf_store_writer_write(struct hf_store_writer *w, const void
 HF_MUST enum hf_code hf_store_writer_commit(struct hf_store_writer *w, struct hf_err *err);
 void hf_store_writer_abort(struct hf_store_writer *w);
 
-/* Sequential read from offset on. */
+/* Sequential read from offset on. HF_E_DENIED when the object is encrypted and the store has no
+ * key, or not the right one; also from the first read. */
 HF_MUST enum hf_code hf_store_reader_new(struct hf_store *s, const char *name, uint64_t offset,
                                          struct hf_store_reader **out, struct hf_err *err);
 /* *got < len only at the end. */
@@ -77,6 +80,9 @@ void hf_store_reader_free(struct hf_store_reader *r);
 /* Keeping this reader open costs a little memory and nothing else: no descriptor, no connection.
  * Opening it again would cost a request. */
 bool hf_store_reader_is_light(const struct hf_store_reader *r);
+/* Gives up what it holds of descriptors and connections until the next read goes on where it was.
+ * False: it can't, free it and open it again. */
+bool hf_store_reader_rest(struct hf_store_reader *r);
 
 /* Parts of objects can be read side by side, each at the price of one request. */
 bool hf_store_has_ranges(const struct hf_store *s);
