@@ -88,6 +88,20 @@ static enum hf_code open_file(struct hf_live *l, const char *path, struct hf_err
     return HF_OK;
 }
 
+/* As SQLite tells one: a journal kept for the next transaction begins with zeros. */
+bool hf_live_has_hot_journal(const char *path)
+{
+    HF_AUTO_FREE char *journal = hf_asprintf("%s-journal", path);
+    struct hf_file f = HF_FILE_CLOSED;
+    uint8_t first = 0;
+    size_t got = 0;
+    if (hf_file_open(journal, HF_FILE_READ, 0, &f, NULL) != HF_OK)
+        return false;
+    bool is_hot = hf_file_read_some(&f, &first, 1, 0, &got, NULL) == HF_OK && got == 1;
+    hf_file_close(&f);
+    return is_hot && first != 0;
+}
+
 /* What the file is, read under the SHARED lock just taken. */
 static enum hf_code look_at_header(struct hf_live *l, enum hf_live_kind *kind, struct hf_err *err)
 {
@@ -113,7 +127,8 @@ static enum hf_code look_at_header(struct hf_live *l, enum hf_live_kind *kind, s
         return HF_E_INVALID;
     }
     l->page_size = page_size;
-    *kind = head[18] == 2 && head[19] == 2 ? HF_LIVE_WAL : HF_LIVE_ROLLBACK;
+    bool is_wal = head[18] == 2 && head[19] == 2 && !hf_live_has_hot_journal(l->path);
+    *kind = is_wal ? HF_LIVE_WAL : HF_LIVE_ROLLBACK;
     return HF_OK;
 }
 
