@@ -134,7 +134,7 @@ def test_replicating(scene, rounds, rng, synchronous):
     procs.wait_until(lambda: replicas.files(scene.replica, 2) and replicas.files(scene.replica, 9), why=p.text)
     assert p.stop() == 0, p.text()
     n = 0
-    for at, disk in scene.cuts(rng, rounds(24, 1500)):
+    for at, disk in scene.cuts(rng, rounds(16, 1500)):
         txid, seq = scene.acknowledged(at)
         target = scene.after(disk, rng)
         try:
@@ -248,7 +248,7 @@ def test_following(scene, holdfast, rounds, rng):
     f.kill()
     assert source.stop() == 0, source.text()
     n, seen = 0, set()
-    for at, disk in scene.cuts(rng, rounds(24, 1500)):
+    for at, disk in scene.cuts(rng, rounds(16, 1500)):
         target = scene.after(disk, rng)
         same_inode(disk, target, "/copy.db", "/.copy.db-holdfast/follow")
         mine = target + "/copy.db"
