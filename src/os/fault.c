@@ -28,7 +28,7 @@ static const char *const op_words[HF_FAULT_OP_COUNT] = {
     [HF_FAULT_OPEN] = "open",   [HF_FAULT_READ] = "read",     [HF_FAULT_WRITE] = "write",
     [HF_FAULT_FSYNC] = "fsync", [HF_FAULT_RENAME] = "rename", [HF_FAULT_UNLINK] = "unlink",
     [HF_FAULT_MKDIR] = "mkdir", [HF_FAULT_MMAP] = "mmap",     [HF_FAULT_TRUNCATE] = "truncate",
-    [HF_FAULT_STAT] = "stat",
+    [HF_FAULT_STAT] = "stat",   [HF_FAULT_LOCK] = "lock",
 };
 
 static const struct {

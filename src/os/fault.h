@@ -25,6 +25,7 @@ enum hf_fault_op {
     HF_FAULT_MMAP,
     HF_FAULT_TRUNCATE,
     HF_FAULT_STAT,
+    HF_FAULT_LOCK,
     HF_FAULT_OP_COUNT,
 };
 

@@ -168,7 +168,7 @@ static enum hf_code cold_work(struct db *db, struct hf_err *err)
     if (len < 100 || memcmp(b, "SQLite format 3", 16) != 0)
         return hf_err_set(err, HF_E_INVALID, "%s is not a SQLite database", db->path);
     uint32_t page_size = hf_be16(b + 16) == 1 ? 65536 : hf_be16(b + 16);
-    db->is_rollback = b[18] != 2 || b[19] != 2;
+    db->is_rollback = b[18] != 2 || b[19] != 2 || hf_live_has_hot_journal(db->path);
     if (db->is_rollback)
         return HF_OK;
     if (!hf_page_size_is_valid(page_size) || len % page_size != 0)

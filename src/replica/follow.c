@@ -24,6 +24,8 @@ enum {
     RELIST_TRIES = 3,     /* files that vanish between list and read: retention */
     OPEN_BUSY_MS = 10000, /* a copy that stays locked is somebody's in exclusive mode */
     OPEN_RETRY_US = 2000,
+    SETTLE_MS = 2000,       /* to find the moment without readers in which a copy is replaced */
+    RENEW_PAUSE_MS = 10000, /* a copy that could not be made anew is not tried again sooner */
 };
 
 struct hf_follow {
@@ -31,7 +33,9 @@ struct hf_follow {
     char *path;
     uint64_t interval_ms;
     struct hf_follow_state state;
-    struct hf_apply *apply;
+    hf_follow_base_fn *base;
+    void *base_arg;
+    struct hf_apply *apply; /* NULL: its page size changed and no new copy is in place yet */
     struct hf_dirwait *wait;
     atomic_bool is_stopping;
 
@@ -44,6 +48,8 @@ struct hf_follow {
     uint64_t listed_all_ms;
     uint64_t applied_ms;
     uint64_t ckpt_after_ms;
+    bool is_other_size; /* the page size changed: nothing more can be applied to this copy */
+    uint64_t renew_after_ms;
 
     enum hf_code logged;
     uint64_t log_after_ms;
@@ -115,6 +121,7 @@ static enum hf_code apply_inputs(struct hf_follow *f, struct hf_inputs *in,
         rc =
             hf_err_set(err, HF_E_CORRUPT, "%s: header and name of a file differ after TXID %016llx",
                        hf_replica_name(f->replica), (unsigned long long)f->cur);
+    f->is_other_size = rc == HF_OK && h.page_size != hf_apply_info(f->apply).page_size;
     if (rc == HF_OK)
         rc = write_transaction(f, m, &h, err);
     hf_ltx_merge_free(m);
@@ -296,10 +303,181 @@ static enum hf_code checkpoint_if_due(struct hf_follow *f, bool is_applied, stru
     return checkpoint(f, info.frames >= CKPT_PATIENT_FRAMES ? CKPT_PATIENCE_MS : 0, &ckpt, err);
 }
 
+/* ---- making the copy ---- */
+
+static enum hf_code identify(struct hf_follow *f, struct hf_err *err)
+{
+    struct hf_file_stat st;
+    HF_TRY(hf_path_stat(f->path, &st, err));
+    f->state.dev = st.dev;
+    f->state.inode = st.inode;
+    hf_free(f->state.replica);
+    f->state.replica = hf_strdup(hf_replica_name(f->replica));
+    return HF_OK;
+}
+
+/* A log or journal of a file that is gone would be played into the new one. */
+static enum hf_code remove_beside(struct hf_follow *f, struct hf_err *err)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(suffixes); i++) {
+        HF_AUTO_FREE char *path = hf_asprintf("%s%s", f->path, suffixes[i]);
+        HF_TRY(hf_path_remove(path, err));
+    }
+    HF_AUTO_FREE char *mark = hf_path_join(f->state.dir, "follow-mark");
+    return hf_path_remove(mark, err);
+}
+
+/* Floor 0: a kill from here on must not leave a file that seems to be somebody's. */
+static enum hf_code begin_copy(struct hf_follow *f, struct hf_err *err)
+{
+    hf_free(f->state.replica);
+    f->state.replica = hf_strdup(hf_replica_name(f->replica));
+    f->state.dev = 0;
+    f->state.inode = 0;
+    f->state.ceiling = 0;
+    f->state.clean_size = 0;
+    f->state.clean_mtime_ns = 0;
+    f->state.has_marks = false;
+    f->state.seq = 0;
+    hf_file_close(&f->state.mark_file);
+    f->must_reach = 0;
+    f->must_list = true;
+    return hf_follow_state_save(&f->state, 0, err);
+}
+
+static enum hf_code adopt_copy(struct hf_follow *f, uint64_t txid, struct hf_err *err)
+{
+    hf_assert(txid > 0);
+    HF_TRY(identify(f, err));
+    HF_TRY(hf_follow_state_save(&f->state, txid, err));
+    f->cur = txid;
+    return HF_OK;
+}
+
+static enum hf_code make_base(struct hf_follow *f, struct hf_err *err)
+{
+    uint64_t txid = 0;
+    hf_assert(f->base != NULL);
+    HF_TRY(begin_copy(f, err));
+    HF_TRY(hf_path_remove(f->path, err));
+    HF_TRY(remove_beside(f, err));
+    HF_TRY(f->base(f->base_arg, f->path, &txid, err));
+    return adopt_copy(f, txid, err);
+}
+
+/* A reader that opens or closes the copy at the same moment locks its index for an instant. */
+static enum hf_code open_patiently(struct hf_follow *f, struct hf_err *err)
+{
+    uint64_t end = hf_clock_mono_ms() + OPEN_BUSY_MS;
+    for (;;) {
+        enum hf_code rc = hf_apply_open(f->path, &f->apply, err);
+        if (rc != HF_E_BUSY || hf_clock_mono_ms() >= end)
+            return rc;
+        hf_clock_sleep_us(OPEN_RETRY_US);
+    }
+}
+
+static enum hf_code open_apply(struct hf_follow *f, struct hf_err *err)
+{
+    HF_TRY(open_patiently(f, err));
+    if (f->state.has_marks)
+        HF_TRY(hf_apply_expect(f->apply, f->state.marks, 2, err));
+    return HF_OK;
+}
+
+/* ---- a changed page size ---- */
+
+/* The main file alone is the copy, and nobody else wrote to it: the log can go. */
+static enum hf_code settle_copy(struct hf_follow *f, struct hf_err *err)
+{
+    struct hf_apply_ckpt ckpt = {false, false};
+    HF_TRY(checkpoint(f, SETTLE_MS, &ckpt, err));
+    bool is_empty = ckpt.is_restarted || hf_apply_info(f->apply).frames == 0;
+    if (ckpt.is_complete && is_empty)
+        return HF_OK;
+    return hf_err_set(err, HF_E_BUSY,
+                      "%s: the page size changed, and readers keep the copy from being made anew",
+                      f->path);
+}
+
+static enum hf_code swap_in(struct hf_follow *f, const char *anew, uint64_t txid,
+                            struct hf_err *err)
+{
+    HF_AUTO_FREE char *dir = hf_path_dir(f->path);
+    HF_TRY(settle_copy(f, err));
+    HF_TRY(begin_copy(f, err));
+    hf_apply_close(f->apply);
+    f->apply = NULL;
+    HF_TRY(remove_beside(f, err));
+    HF_TRY(hf_path_rename(anew, f->path, err));
+    HF_TRY(hf_path_sync_dir(dir, err));
+    HF_TRY(adopt_copy(f, txid, err));
+    f->renew_after_ms = 0;
+    return open_apply(f, err);
+}
+
+/* Restored beside the copy, which readers may use until the new one takes its name. Those that have
+ * it open go on to see the old one until they open it anew. */
+static enum hf_code renew(struct hf_follow *f, struct hf_err *err)
+{
+    HF_AUTO_FREE char *anew = hf_asprintf("%s.anew", f->path);
+    uint64_t txid = 0;
+    HF_TRY(settle_copy(f, err)); /* rather before the work than after it */
+    HF_TRY(hf_path_remove(anew, err));
+    f->renew_after_ms = hf_clock_mono_ms() + RENEW_PAUSE_MS;
+    enum hf_code rc = f->base(f->base_arg, anew, &txid, err);
+    if (rc == HF_OK)
+        rc = swap_in(f, anew, txid, err);
+    if (rc != HF_OK) {
+        (void)!hf_path_remove(anew, NULL); /* what stays is removed by the next try */
+        return rc;
+    }
+    hf_log(HF_LOG_WARN, "copy-made-anew", HF_F_STR("db", f->path),
+           HF_F_STR("why", "the page size changed; programs that have it open see the old one"),
+           HF_F_TXID("txid", txid), HF_F_END);
+    pthread_mutex_lock(&f->lock);
+    f->status.txid = txid;
+    f->status.floor = txid;
+    pthread_mutex_unlock(&f->lock);
+    return HF_OK;
+}
+
+static enum hf_code renew_if_due(struct hf_follow *f, bool *is_applied, struct hf_err *err)
+{
+    if (f->base == NULL)
+        return HF_E_UNSUPPORTED;
+    if (hf_clock_mono_ms() < f->renew_after_ms)
+        return hf_err_set(err, HF_E_BUSY,
+                          "%s: the page size changed; soon it is tried again to make the copy anew",
+                          f->path);
+    hf_err_reset(err);
+    HF_TRY(renew(f, err));
+    *is_applied = true;
+    return HF_OK;
+}
+
+/* One that was lost on the way to a new one is made from nothing. */
+static enum hf_code have_copy(struct hf_follow *f, struct hf_err *err)
+{
+    if (f->apply != NULL)
+        return HF_OK;
+    if (f->state.floor == 0)
+        HF_TRY(make_base(f, err));
+    return open_apply(f, err);
+}
+
+/* ---- a step ---- */
+
 enum hf_code hf_follow_step(struct hf_follow *f, bool *is_applied, struct hf_err *err)
 {
     *is_applied = false;
-    enum hf_code rc = apply_next(f, is_applied, err);
+    f->is_other_size = false;
+    enum hf_code rc = have_copy(f, err);
+    if (rc == HF_OK)
+        rc = apply_next(f, is_applied, err);
+    if (rc == HF_E_UNSUPPORTED && f->is_other_size)
+        rc = renew_if_due(f, is_applied, err);
     if (rc == HF_OK)
         rc = checkpoint_if_due(f, *is_applied, err);
     pthread_mutex_lock(&f->lock);
@@ -385,57 +563,6 @@ void hf_follow_status(struct hf_follow *f, struct hf_follow_status *out)
 
 /* ---- opening ---- */
 
-static enum hf_code identify(struct hf_follow *f, struct hf_err *err)
-{
-    struct hf_file_stat st;
-    HF_TRY(hf_path_stat(f->path, &st, err));
-    f->state.dev = st.dev;
-    f->state.inode = st.inode;
-    hf_free(f->state.replica);
-    f->state.replica = hf_strdup(hf_replica_name(f->replica));
-    return HF_OK;
-}
-
-/* A log or journal of a file that is gone would be played into the new one. */
-static enum hf_code remove_old(struct hf_follow *f, struct hf_err *err)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-    for (size_t i = 0; i < HF_ARRAY_LEN(suffixes); i++) {
-        HF_AUTO_FREE char *path = hf_asprintf("%s%s", f->path, suffixes[i]);
-        HF_TRY(hf_path_remove(path, err));
-    }
-    HF_AUTO_FREE char *mark = hf_path_join(f->state.dir, "follow-mark");
-    return hf_path_remove(mark, err);
-}
-
-static enum hf_code make_base(struct hf_follow *f, const struct hf_follow_options *o,
-                              struct hf_err *err)
-{
-    hf_assert(o->base != NULL);
-    hf_free(f->state.replica);
-    f->state.replica = hf_strdup(hf_replica_name(f->replica));
-    f->state.dev = 0;
-    f->state.inode = 0;
-    f->state.ceiling = 0;
-    f->state.clean_size = 0;
-    f->state.clean_mtime_ns = 0;
-    f->state.has_marks = false;
-    f->state.seq = 0;
-    hf_file_close(&f->state.mark_file);
-    f->must_reach = 0;
-    f->must_list = true;
-    /* Floor 0 first: a kill in between must not leave a file that seems to be somebody's. */
-    HF_TRY(hf_follow_state_save(&f->state, 0, err));
-    HF_TRY(remove_old(f, err));
-    uint64_t txid = 0;
-    HF_TRY(o->base(o->base_arg, f->path, &txid, err));
-    hf_assert(txid > 0);
-    HF_TRY(identify(f, err));
-    HF_TRY(hf_follow_state_save(&f->state, txid, err));
-    f->cur = txid;
-    return HF_OK;
-}
-
 static enum hf_code refuse(struct hf_follow *f, enum hf_code code, const char *why,
                            struct hf_err *err)
 {
@@ -463,26 +590,6 @@ static enum hf_code resume(struct hf_follow *f, bool is_litestream, struct hf_er
     s->clean_size = 0;
     s->clean_mtime_ns = 0;
     return hf_follow_state_save(s, s->floor, err);
-}
-
-/* A reader that opens or closes the copy at the same moment locks its index for an instant. */
-static enum hf_code open_patiently(struct hf_follow *f, struct hf_err *err)
-{
-    uint64_t end = hf_clock_mono_ms() + OPEN_BUSY_MS;
-    for (;;) {
-        enum hf_code rc = hf_apply_open(f->path, &f->apply, err);
-        if (rc != HF_E_BUSY || hf_clock_mono_ms() >= end)
-            return rc;
-        hf_clock_sleep_us(OPEN_RETRY_US);
-    }
-}
-
-static enum hf_code open_apply(struct hf_follow *f, struct hf_err *err)
-{
-    HF_TRY(open_patiently(f, err));
-    if (f->state.has_marks)
-        HF_TRY(hf_apply_expect(f->apply, f->state.marks, 2, err));
-    return HF_OK;
 }
 
 static enum hf_code resume_copy(struct hf_follow *f, bool is_ours, bool is_litestream,
@@ -514,7 +621,7 @@ static enum hf_code open_copy(struct hf_follow *f, const struct hf_follow_option
         hf_apply_close(f->apply);
         f->apply = NULL;
     }
-    HF_TRY(make_base(f, o, err));
+    HF_TRY(make_base(f, err));
     return open_apply(f, err);
 }
 
@@ -528,6 +635,8 @@ enum hf_code hf_follow_open(const struct hf_follow_options *o, struct hf_follow 
     f->replica = o->replica;
     f->path = path;
     f->interval_ms = o->interval_ms;
+    f->base = o->base;
+    f->base_arg = o->base_arg;
     f->must_list = true;
     pthread_mutex_init(&f->lock, NULL);
     hf_follow_state_init(&f->state, f->path, o->state_dir);

@@ -26,8 +26,11 @@
  * New files: a watch on the replica's directory where it has one, and at most interval_ms; the next
  * name is opened directly, lists are read when that does not lead on. Any level continues any
  * other. A gap that nothing bridges is logged, at growing intervals, and looked at again each time.
- * Fatal (hf_follow_is_fatal) are a fork, a changed page size, and a replica that ends before the
- * copy.
+ * Fatal (hf_follow_is_fatal) are a fork and a replica that ends before the copy.
+ *
+ * A changed page size can't be applied: a new copy is restored beside this one, which readers may
+ * use meanwhile, and takes its name once everything of this one is copied back and nobody wrote to
+ * it. Programs that have the old one open see it until they open the copy anew.
  *
  * Blocking; one thread, but hf_follow_stop and hf_follow_status from any. The replica is borrowed.
  */

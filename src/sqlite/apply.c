@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "sqlite/apply_int.h"
+#include "sqlite/vfs.h"
 
 enum { LOCK_BYTE = 0x40000000 };
 
@@ -277,7 +278,7 @@ void hf_apply_abort(struct hf_apply *a)
 static uint32_t pages_in_file(const struct hf_apply *a)
 {
     sqlite3_int64 size = 0;
-    if (a->file->pMethods->xFileSize(a->file, &size) != SQLITE_OK)
+    if (hf_vfs_size(a->file, a->path, &size) != SQLITE_OK)
         return 0;
     return (uint32_t)(size / a->page_size);
 }

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "sqlite/apply_int.h"
+#include "sqlite/vfs.h"
 
 enum { RETRY_US = 500 };
 
@@ -114,7 +115,7 @@ static enum hf_code copy_back(struct hf_apply *a, uint64_t deadline, bool *is_co
     if (!*is_complete)
         return HF_OK;
     /* Somebody else, who does not sync, may have copied all of it before. */
-    int rc = a->file->pMethods->xSync(a->file, SQLITE_SYNC_FULL);
+    int rc = hf_vfs_sync(a->file, a->path);
     return rc == SQLITE_OK ? HF_OK : hf_apply_sqlite_err(err, a, rc, "sync");
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "sqlite/apply_int.h"
+#include "sqlite/vfs.h"
 
 enum {
     OPEN_TRIES = 5,     /* conversions and recoveries somebody else undoes meanwhile */
@@ -63,7 +64,7 @@ enum hf_code hf_apply_sqlite_err(struct hf_err *err, const struct hf_apply *a, i
 enum hf_code hf_apply_lock(struct hf_apply *a, int lock, int n, bool exclusive, struct hf_err *err)
 {
     int flags = SQLITE_SHM_LOCK | (exclusive ? SQLITE_SHM_EXCLUSIVE : SQLITE_SHM_SHARED);
-    int rc = a->file->pMethods->xShmLock(a->file, lock, n, flags);
+    int rc = hf_vfs_shm_lock(a->file, a->path, lock, n, flags);
     if (rc != SQLITE_OK)
         return hf_apply_sqlite_err(err, a, rc, "lock the WAL index of");
     return HF_OK;
@@ -72,14 +73,14 @@ enum hf_code hf_apply_lock(struct hf_apply *a, int lock, int n, bool exclusive, 
 void hf_apply_unlock(struct hf_apply *a, int lock, int n, bool exclusive)
 {
     int flags = SQLITE_SHM_UNLOCK | (exclusive ? SQLITE_SHM_EXCLUSIVE : SQLITE_SHM_SHARED);
-    a->file->pMethods->xShmLock(a->file, lock, n, flags);
+    (void)hf_vfs_shm_lock(a->file, a->path, lock, n, flags);
 }
 
 enum hf_code hf_apply_map(struct hf_apply *a, uint32_t block, bool extend, volatile void **out,
                           struct hf_err *err)
 {
     volatile void *p = NULL;
-    int rc = a->file->pMethods->xShmMap(a->file, (int)block, HF_WALINDEX_BLOCK_SIZE, extend, &p);
+    int rc = hf_vfs_shm_map(a->file, a->path, (int)block, extend, &p);
     if (rc != SQLITE_OK)
         return hf_apply_sqlite_err(err, a, rc, "map the WAL index of");
     *out = p;
@@ -229,8 +230,8 @@ static enum hf_code open_main(struct hf_apply *a, struct hf_err *err)
     a->is_guarded = true;
     a->file = hf_calloc(1, (size_t)a->vfs->szOsFile);
     int flags = 0;
-    int rc = a->vfs->xOpen(a->vfs, a->name, a->file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_DB,
-                           &flags);
+    int rc =
+        hf_vfs_open(a->vfs, a->name, a->file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_DB, &flags);
     if (rc != SQLITE_OK)
         return hf_apply_sqlite_err(err, a, rc, "open");
     if (flags & SQLITE_OPEN_READONLY)
@@ -244,7 +245,7 @@ static enum hf_code lock_shared(struct hf_apply *a, struct hf_err *err)
 {
     uint64_t deadline = hf_clock_mono_ms() + HF_APPLY_BUSY_MS;
     for (;;) {
-        int rc = a->file->pMethods->xLock(a->file, SQLITE_LOCK_SHARED);
+        int rc = hf_vfs_lock(a->file, a->path, SQLITE_LOCK_SHARED);
         if (rc == SQLITE_OK)
             return HF_OK;
         if ((rc & 0xff) != SQLITE_BUSY || hf_clock_mono_ms() >= deadline)
@@ -259,7 +260,7 @@ static enum hf_code look(struct hf_apply *a, bool *is_wal, struct hf_err *err)
 {
     HF_TRY(lock_shared(a, err));
     uint8_t head[DB_HEADER];
-    int rc = a->file->pMethods->xRead(a->file, head, DB_HEADER, 0);
+    int rc = hf_vfs_read(a->file, a->path, head, DB_HEADER, 0);
     uint32_t size = 0;
     if (rc == SQLITE_OK && memcmp(head, "SQLite format 3", 16) == 0)
         size = hf_be16(head + 16) == 1 ? 65536 : hf_be16(head + 16);

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "sqlite/vfs.h"
 
 enum { LIVE_MAGIC = 0x4c495645, DB_HEADER = 100, SLOTS_FIRST = 1, NO_SLOT = -1 };
 
@@ -79,7 +80,7 @@ static enum hf_code open_file(struct hf_live *l, const char *path, struct hf_err
     int out = 0;
     hf_file_guard_add(l->path);
     l->is_guarded = true;
-    rc = vfs->xOpen(vfs, l->name, l->file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_DB, &out);
+    rc = hf_vfs_open(vfs, l->name, l->file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_DB, &out);
     if (rc == SQLITE_OK && (out & SQLITE_OPEN_READONLY) != 0)
         return hf_err_set(err, HF_E_DENIED, "%s can only be read: WAL locks need write permission",
                           full);
@@ -88,19 +89,33 @@ static enum hf_code open_file(struct hf_live *l, const char *path, struct hf_err
     return HF_OK;
 }
 
+/* As SQLite tells one: a journal kept for the next transaction begins with zeros. */
+bool hf_live_has_hot_journal(const char *path)
+{
+    HF_AUTO_FREE char *journal = hf_asprintf("%s-journal", path);
+    struct hf_file f = HF_FILE_CLOSED;
+    uint8_t first = 0;
+    size_t got = 0;
+    if (hf_file_open(journal, HF_FILE_READ, 0, &f, NULL) != HF_OK)
+        return false;
+    bool is_hot = hf_file_read_some(&f, &first, 1, 0, &got, NULL) == HF_OK && got == 1;
+    hf_file_close(&f);
+    return is_hot && first != 0;
+}
+
 /* What the file is, read under the SHARED lock just taken. */
 static enum hf_code look_at_header(struct hf_live *l, enum hf_live_kind *kind, struct hf_err *err)
 {
     uint8_t head[DB_HEADER];
     sqlite3_int64 size = 0;
-    int rc = l->file->pMethods->xFileSize(l->file, &size);
+    int rc = hf_vfs_size(l->file, l->path, &size);
     if (rc != SQLITE_OK)
         return vfs_error(err, rc, "size of", l->path);
     if (size == 0) {
         *kind = HF_LIVE_EMPTY;
         return HF_OK;
     }
-    rc = l->file->pMethods->xRead(l->file, head, DB_HEADER, 0);
+    rc = hf_vfs_read(l->file, l->path, head, DB_HEADER, 0);
     if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ)
         return vfs_error(err, rc, "read", l->path);
     uint32_t page_size = hf_be16(head + 16);
@@ -113,13 +128,14 @@ static enum hf_code look_at_header(struct hf_live *l, enum hf_live_kind *kind, s
         return HF_E_INVALID;
     }
     l->page_size = page_size;
-    *kind = head[18] == 2 && head[19] == 2 ? HF_LIVE_WAL : HF_LIVE_ROLLBACK;
+    bool is_wal = head[18] == 2 && head[19] == 2 && !hf_live_has_hot_journal(l->path);
+    *kind = is_wal ? HF_LIVE_WAL : HF_LIVE_ROLLBACK;
     return HF_OK;
 }
 
 static enum hf_code attach(struct hf_live *l, enum hf_live_kind *kind, struct hf_err *err)
 {
-    int rc = l->file->pMethods->xLock(l->file, SQLITE_LOCK_SHARED);
+    int rc = hf_vfs_lock(l->file, l->path, SQLITE_LOCK_SHARED);
     if (rc != SQLITE_OK) {
         vfs_error(err, rc, "lock", l->path);
         hf_err_hint(err, "another program holds it exclusively (locking_mode=EXCLUSIVE?); "
@@ -131,7 +147,7 @@ static enum hf_code attach(struct hf_live *l, enum hf_live_kind *kind, struct hf
     if (*kind != HF_LIVE_WAL)
         return HF_OK;
     void volatile *p = NULL;
-    rc = l->file->pMethods->xShmMap(l->file, 0, HF_WALINDEX_BLOCK_SIZE, 1, &p);
+    rc = hf_vfs_shm_map(l->file, l->path, 0, 1, &p);
     if (rc != SQLITE_OK || p == NULL)
         return vfs_error(err, rc == SQLITE_OK ? SQLITE_IOERR : rc, "map the wal-index of", l->path);
     l->index = p;
@@ -223,7 +239,7 @@ bool hf_live_is_checkpointing(const struct hf_live *l)
 
 static int shm_lock(struct hf_live *l, int lock, int flags)
 {
-    return l->file->pMethods->xShmLock(l->file, lock, 1, flags);
+    return hf_vfs_shm_lock(l->file, l->path, lock, 1, flags);
 }
 
 /* There is no downgrade: SHARED asked for while EXCLUSIVE is held is BUSY. So the mark is set under
@@ -322,7 +338,7 @@ enum hf_code hf_live_read_main(struct hf_live *l, void *buf, size_t len, uint64_
                                struct hf_err *err)
 {
     hf_assert(len <= 1u << 30);
-    int rc = l->file->pMethods->xRead(l->file, buf, (int)len, (sqlite3_int64)offset);
+    int rc = hf_vfs_read(l->file, l->path, buf, (int)len, (sqlite3_int64)offset);
     if (rc == SQLITE_IOERR_SHORT_READ) /* the VFS fills the rest with zeros */
         return HF_OK;
     if (rc != SQLITE_OK)
@@ -333,7 +349,7 @@ enum hf_code hf_live_read_main(struct hf_live *l, void *buf, size_t len, uint64_
 enum hf_code hf_live_main_size(struct hf_live *l, uint64_t *size, struct hf_err *err)
 {
     sqlite3_int64 n = 0;
-    int rc = l->file->pMethods->xFileSize(l->file, &n);
+    int rc = hf_vfs_size(l->file, l->path, &n);
     if (rc != SQLITE_OK)
         return vfs_error(err, rc, "size of", l->path);
     *size = (uint64_t)n;

@@ -31,8 +31,12 @@ struct hf_live;
 enum hf_live_kind {
     HF_LIVE_WAL,      /* open, SHARED held, wal-index mapped */
     HF_LIVE_EMPTY,    /* 0 bytes: page size and auto_vacuum are the application's to choose */
-    HF_LIVE_ROLLBACK, /* rollback-journal mode: must be converted first */
+    HF_LIVE_ROLLBACK, /* rollback-journal mode, or a hot journal: must be converted first */
 };
+
+/* True if a writer died within a transaction in rollback-journal mode: what the main file holds is
+ * not committed, its header may say WAL mode already, and only SQLite can roll it back. */
+bool hf_live_has_hot_journal(const char *path);
 
 /* Opens path (resolved through the VFS). *out is set for HF_LIVE_WAL only; for the other kinds
  * nothing stays open and nothing was created. HF_E_NOT_FOUND: no file. HF_E_INVALID: not a

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev lint: every rule of the house a machine can check. Rules: rules.py (text), clang.py.
 
-  lint.py --build DIR [--jobs N] [--notes] [--fast] [--rule NAME] [FILES]
+  lint.py --build DIR [--jobs N] [--notes] [--fast | --long] [--rule NAME] [FILES]
   lint.py --format [FILES]       clang-format in place
 
 Prints path:line: [rule] message; exit status 1 when there is one. Files: all, unless named.
@@ -90,6 +90,7 @@ def main():
     ap.add_argument("--jobs", type=int, default=2)
     ap.add_argument("--notes", action="store_true")
     ap.add_argument("--fast", action="store_true")
+    ap.add_argument("--long", action="store_true", help="clang-tidy reads the tests, too")
     ap.add_argument("--rule")
     ap.add_argument("--format", action="store_true")
     ap.add_argument("files", nargs="*")
@@ -105,7 +106,7 @@ def main():
         # new files reach compile_commands.json when a changed meson.build is read again
         if subprocess.run(["ninja", "-C", a.build, "build.ninja"], capture_output=True).returncode:
             bad.append(("meson.build", 1, "meson", "cannot be read: run ninja -C " + a.build))
-        bad += clang.Clang(root, a.build, a.jobs).all(files)
+        bad += clang.Clang(root, a.build, a.jobs, a.long).all(files)
     for path, line, rule, msg in sorted(set(bad)):
         print("%s:%d: [%s] %s" % (path, line, rule, msg))
     if a.notes:
