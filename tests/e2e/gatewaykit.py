@@ -74,9 +74,9 @@ class Gateway:
             return all(now[k] == v for k, v in states.items())
         procs.wait_until(fits, timeout=60, why=lambda: json.dumps(self.status(), indent=1))
 
-    def get(self, path, headers=None):
+    def get(self, path, headers=None, method="GET", body=None):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        c.request("GET", path, headers=headers or {})
+        c.request(method, path, body=body, headers=headers or {})
         r = c.getresponse()
         return r.status, r.read()
 

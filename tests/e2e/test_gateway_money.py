@@ -121,6 +121,8 @@ def test_admin_pages_want_an_admin(house):
         status, text = g.get(path, bearer(KIM))
         assert status == 403 and b"admin" in text, path
         assert g.get(path, bearer(BOSS))[0] == 200, path
+    for method, path in (("POST", "/api/pull"), ("DELETE", "/api/delete"), ("HEAD", "/api/blobs/sha256:00")):
+        assert g.get(path, bearer(KIM), method, "{}")[0] == 403, path  # changes a host
     for path in ("/healthz", "/", "/api/version"):
         assert g.get(path)[0] == 200, path
     assert g.get("/v1/models")[0] == 401 and g.get("/v1/models", bearer(KIM))[0] == 200
