@@ -36,7 +36,7 @@ static void post_page(struct hf_gateway *g, struct hf_httpd_call *call)
     hf_http_client_post(g->client, &p->task);
 }
 
-/* ---- on the server's threads ---- */
+/* ---- as requests come in: on the transfer thread, or on the server's own where it has some ---- */
 
 static void make_id(char id[HF_GW_ID])
 {
@@ -93,7 +93,10 @@ static void start_request(struct hf_gateway *g, struct hf_httpd_call *call, enum
     hf_gw_attempt_clear(r);
     atomic_fetch_add(&g->n_requests, 1);
     hf_httpd_call_set_data(call, r);
-    hf_http_client_post(g->client, &r->begin_task);
+    if (hf_http_client_is_here(g->client))
+        hf_gw_request_begin(&r->begin_task);
+    else
+        hf_http_client_post(g->client, &r->begin_task);
 }
 
 static void on_request(void *arg, struct hf_httpd_call *call)
@@ -103,6 +106,8 @@ static void on_request(void *arg, struct hf_httpd_call *call)
     bool is_post = strcmp(hf_httpd_call_method(call), "POST") == 0;
     if (is_post && hf_endpoint_of_path(hf_httpd_call_path(call), &ep))
         start_request(g, call, ep);
+    else if (hf_http_client_is_here(g->client))
+        hf_gw_page(g, call);
     else
         post_page(g, call);
 }
@@ -238,6 +243,7 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
     HF_TRY(hf_http_client_new(&co, &g->client, err));
     g->init_task.run = init_loop;
     hf_http_client_post(g->client, &g->init_task);
+    so.on_client = g->client;
     return hf_httpd_start(&so, &g->server, err);
 }
 

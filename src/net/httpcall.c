@@ -242,10 +242,15 @@ static enum hf_code set_headers(struct hf_http_call *call, const struct hf_http_
     return HF_OK;
 }
 
+/* The handle may have been another method's before. */
 static void set_body(CURL *e, const struct hf_http_request *req)
 {
     bool has_body = req->is_streamed || req->body_len > 0 || strcmp(req->method, "PUT") == 0 ||
                     strcmp(req->method, "POST") == 0;
+    curl_easy_setopt(e, CURLOPT_POSTFIELDS, NULL); /* makes it a POST: first */
+    curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)-1);
     if (strcmp(req->method, "HEAD") == 0) {
         curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
         return;
@@ -279,7 +284,8 @@ static void set_tls(CURL *e, const struct hf_tls_opts *tls)
     }
 }
 
-static void set_common(CURL *e, const struct hf_http_client_opts *o)
+/* What is the same for each call of a client. */
+void hf_http_easy_set(CURL *e, const struct hf_http_client_opts *o)
 {
     set_tls(e, &o->tls);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -297,6 +303,10 @@ static void set_common(CURL *e, const struct hf_http_client_opts *o)
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)(o->recv_buffer ? o->recv_buffer : RECV_BUFFER));
     curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, 65536L);
     curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_send_soon);
 }
 
 static void set_call(struct hf_http_call *call, const struct hf_http_request *req)
@@ -308,17 +318,11 @@ static void set_call(struct hf_http_call *call, const struct hf_http_request *re
     curl_easy_setopt(e, CURLOPT_URL, req->url);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)(d->connect_ms ? d->connect_ms : CONNECT_MS));
-    if (d->slow_s > 0) {
-        curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)d->slow_bytes_s);
-        curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)d->slow_s);
-    }
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, d->slow_s > 0 ? (long)d->slow_bytes_s : 0L);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)d->slow_s);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(e, CURLOPT_READDATA, call);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_send_soon);
     curl_easy_setopt(e, CURLOPT_PREREQDATA, call);
 }
 
@@ -342,7 +346,6 @@ enum hf_code hf_http_call_new(struct hf_http_client *c, const struct hf_http_req
         hf_http_call_unref(call);
         return rc;
     }
-    set_common(call->easy, &c->opts);
     set_call(call, req);
     set_body(call->easy, req);
     *out = call;

@@ -20,6 +20,7 @@
 enum { SCAN_MS = 20 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static _Thread_local struct hf_http_client *own; /* of which this is the transfer thread */
 
 static void init_curl(void)
 {
@@ -28,6 +29,8 @@ static void init_curl(void)
 
 /* --- easy handles --- */
 
+static int close_socket(void *arg, curl_socket_t fd);
+
 CURL *hf_http_easy_take(struct hf_http_client *c)
 {
     CURL *easy = NULL;
@@ -35,15 +38,21 @@ CURL *hf_http_easy_take(struct hf_http_client *c)
     if (c->n_idle > 0)
         easy = c->idle[--c->n_idle];
     pthread_mutex_unlock(&c->lock);
-    if (easy == NULL)
+    if (easy == NULL) {
         easy = curl_easy_init();
-    hf_assert(easy != NULL);
+        hf_assert(easy != NULL);
+        hf_http_easy_set(easy, &c->opts);
+        curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+        curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, c);
+    }
     return easy;
 }
 
+/* Its options stay: what differs between calls is set for each of them. */
 void hf_http_easy_give(struct hf_http_client *c, CURL *easy)
 {
-    curl_easy_reset(easy);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
     pthread_mutex_lock(&c->lock);
     bool is_kept = c->n_idle < HF_HTTP_IDLE_EASY;
     if (is_kept)
@@ -124,10 +133,23 @@ static void act(struct hf_http_client *c, curl_socket_t fd, int events)
     reap(c);
 }
 
+static void set_watch(struct hf_http_client *c, int fd, int events)
+{
+    struct hf_http_socket *s = &c->sockets[fd];
+    s->is_kept = false;
+    if (s->watched != events)
+        hf_io_watch(s->io, events);
+    s->watched = events;
+}
+
 static void on_ready(void *arg, int fd, int events)
 {
     struct hf_http_client *c = arg;
     hf_assert_magic(c, HF_HTTP_CLIENT_MAGIC);
+    if (c->sockets[fd].is_kept) {
+        set_watch(c, fd, 0); /* closed while nobody used it: libcurl finds out when it wants to */
+        return;
+    }
     act(c, fd,
         (events & HF_IO_READ ? CURL_CSELECT_IN : 0) |
             (events & HF_IO_WRITE ? CURL_CSELECT_OUT : 0));
@@ -156,7 +178,8 @@ static int set_curl_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     struct hf_http_client *c = arg;
     (void)multi;
-    if (timeout_ms < 0)
+    c->is_curl_due = timeout_ms == 0;
+    if (timeout_ms <= 0)
         hf_timer_stop(&c->curl_timer);
     else
         hf_timer_start(&c->curl_timer, (uint64_t)timeout_ms, 0);
@@ -167,36 +190,50 @@ static void drop_socket(struct hf_http_client *c, curl_socket_t fd)
 {
     if ((size_t)fd >= c->n_sockets)
         return;
-    hf_io_free(c->sockets[fd]);
-    c->sockets[fd] = NULL;
+    hf_io_free(c->sockets[fd].io);
+    c->sockets[fd] = (struct hf_http_socket){.io = NULL};
 }
 
-static struct hf_io *socket_of(struct hf_http_client *c, curl_socket_t fd)
+static void need_socket(struct hf_http_client *c, curl_socket_t fd)
 {
     hf_assert(fd >= 0);
     if ((size_t)fd >= c->n_sockets) {
         size_t n = (size_t)fd + 64;
-        c->sockets = hf_realloc(c->sockets, n, sizeof(struct hf_io *));
-        memset(c->sockets + c->n_sockets, 0, (n - c->n_sockets) * sizeof(struct hf_io *));
+        c->sockets = hf_realloc(c->sockets, n, sizeof(*c->sockets));
+        memset(c->sockets + c->n_sockets, 0, (n - c->n_sockets) * sizeof(*c->sockets));
         c->n_sockets = n;
     }
-    if (c->sockets[fd] == NULL)
-        hf_assert(hf_io_new(&c->loop, fd, on_ready, c, &c->sockets[fd], NULL) == HF_OK);
-    return c->sockets[fd];
+    if (c->sockets[fd].io == NULL)
+        hf_assert(hf_io_new(&c->loop, fd, on_ready, c, &c->sockets[fd].io, NULL) == HF_OK);
+}
+
+/* Whether an answer came over the socket that easy is done with: then it is a connection, and one
+ * that close_socket will close. Name resolvers and failed attempts to connect close their own. */
+static bool has_answered(CURL *easy)
+{
+    struct hf_http_call *call = NULL;
+    if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call) != CURLE_OK || call == NULL)
+        return false;
+    hf_assert_magic(call, HF_HTTP_CALL_MAGIC);
+    return call->has_head;
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     struct hf_http_client *c = arg;
-    (void)easy;
     (void)socket_arg;
     hf_assert_magic(c, HF_HTTP_CLIENT_MAGIC);
     if (what == CURL_POLL_REMOVE) {
-        drop_socket(c, fd);
+        bool is_watched = (size_t)fd < c->n_sockets && c->sockets[fd].watched == HF_IO_READ;
+        if (is_watched && has_answered(easy))
+            c->sockets[fd].is_kept = true;
+        else
+            drop_socket(c, fd);
         return 0;
     }
-    hf_io_watch(socket_of(c, fd),
-                (what & CURL_POLL_IN ? HF_IO_READ : 0) | (what & CURL_POLL_OUT ? HF_IO_WRITE : 0));
+    need_socket(c, fd);
+    set_watch(c, fd,
+              (what & CURL_POLL_IN ? HF_IO_READ : 0) | (what & CURL_POLL_OUT ? HF_IO_WRITE : 0));
     return 0;
 }
 
@@ -207,6 +244,15 @@ static int close_socket(void *arg, curl_socket_t fd)
 }
 
 /* --- inbox --- */
+
+/* Something was put into the inbox. */
+static void notify(struct hf_http_client *c)
+{
+    if (hf_http_client_is_here(c))
+        c->has_own = true;
+    else
+        hf_loop_wake(&c->loop);
+}
 
 static void enqueue(struct hf_http_call *call)
 {
@@ -227,8 +273,6 @@ static void add_call(struct hf_http_call *call)
 {
     struct hf_http_client *c = call->client;
     call->start_ms = call->last_ms = hf_clock_mono_ms();
-    curl_easy_setopt(call->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    curl_easy_setopt(call->easy, CURLOPT_CLOSESOCKETDATA, c);
     hf_assert(curl_multi_add_handle(c->multi, call->easy) == CURLM_OK);
     call->is_added = true;
     link_active(call);
@@ -305,14 +349,30 @@ static void on_wake(void *arg)
     pthread_mutex_lock(&c->lock);
     c->is_done = is_ending && c->inbox == NULL && c->tasks == NULL;
     pthread_mutex_unlock(&c->lock);
-    if (is_ending && !c->is_done)
+    if (is_ending)
         hf_loop_wake(&c->loop);
+}
+
+static bool settle(void *arg)
+{
+    struct hf_http_client *c = arg;
+    bool is_busy = c->has_own || c->is_curl_due;
+    if (c->has_own) {
+        c->has_own = false;
+        on_wake(c);
+    }
+    if (c->is_curl_due) {
+        c->is_curl_due = false;
+        act(c, CURL_SOCKET_TIMEOUT, 0);
+    }
+    return is_busy;
 }
 
 static void *transfer(void *arg)
 {
     struct hf_http_client *c = arg;
     hf_thread_name(c->opts.thread_name);
+    own = c;
     while (!c->is_done)
         hf_loop_turn(&c->loop, true);
     return NULL;
@@ -354,7 +414,7 @@ static void destroy(struct hf_http_client *c)
         curl_easy_cleanup(c->idle[--c->n_idle]);
     curl_multi_cleanup(c->multi); /* closes connections: through close_socket */
     for (size_t i = 0; i < c->n_sockets; i++)
-        hf_io_free(c->sockets[i]);
+        hf_io_free(c->sockets[i].io);
     hf_loop_deinit(&c->loop);
     hf_free(c->sockets);
     for (size_t i = 0; i < HF_ARRAY_LEN(c->files); i++)
@@ -381,6 +441,7 @@ enum hf_code hf_http_client_new(const struct hf_http_client_opts *opts, struct h
     c->opts.tls.key_file = c->files[2] = copy(opts->tls.key_file);
     pthread_mutex_init(&c->lock, NULL);
     hf_loop_init(&c->loop, on_wake, c);
+    hf_loop_settle(&c->loop, &c->settle, settle, c);
     hf_timer_init(&c->curl_timer, &c->loop, on_curl_timer, c);
     hf_timer_init(&c->scan_timer, &c->loop, on_scan, c);
     c->multi = curl_multi_init();
@@ -424,6 +485,11 @@ struct hf_loop *hf_http_client_loop(struct hf_http_client *c)
     return &c->loop;
 }
 
+bool hf_http_client_is_here(const struct hf_http_client *c)
+{
+    return own == c;
+}
+
 void hf_http_client_post(struct hf_http_client *c, struct hf_task *task)
 {
     hf_assert_magic(c, HF_HTTP_CLIENT_MAGIC);
@@ -436,7 +502,7 @@ void hf_http_client_post(struct hf_http_client *c, struct hf_task *task)
         c->tasks = task;
     c->tasks_tail = task;
     pthread_mutex_unlock(&c->lock);
-    hf_loop_wake(&c->loop);
+    notify(c);
 }
 
 enum hf_code hf_http_start(struct hf_http_client *c, const struct hf_http_request *req,
@@ -469,7 +535,7 @@ enum hf_code hf_http_start(struct hf_http_client *c, const struct hf_http_reques
     if (rc != HF_OK)
         hf_http_call_unref(call);
     else
-        hf_loop_wake(&c->loop);
+        notify(c);
     return rc;
 }
 
@@ -480,7 +546,7 @@ void hf_http_resume(struct hf_http_call *call)
     call->wants_resume = true;
     enqueue(call);
     pthread_mutex_unlock(&call->client->lock);
-    hf_loop_wake(&call->client->loop);
+    notify(call->client);
 }
 
 void hf_http_cancel(struct hf_http_call *call)
@@ -490,5 +556,5 @@ void hf_http_cancel(struct hf_http_call *call)
     pthread_mutex_lock(&call->client->lock);
     enqueue(call);
     pthread_mutex_unlock(&call->client->lock);
-    hf_loop_wake(&call->client->loop);
+    notify(call->client);
 }

@@ -125,6 +125,8 @@ void hf_http_client_shutdown(struct hf_http_client *c);
 void hf_http_client_free(struct hf_http_client *c);
 /* The transfer thread's loop, for timers that belong to it: only to be used on that thread. */
 struct hf_loop *hf_http_client_loop(struct hf_http_client *c);
+/* Whether the caller is on the transfer thread. */
+bool hf_http_client_is_here(const struct hf_http_client *c);
 /* Runs task on the transfer thread; in order with hf_http_start. After a shutdown it still runs. */
 void hf_http_client_post(struct hf_http_client *c, struct hf_task *task);
 

@@ -15,7 +15,15 @@
 #include "os/pool.h"
 
 enum { HF_HTTP_CALL_MAGIC = 0x68746370, HF_HTTP_CLIENT_MAGIC = 0x68746363 };
-enum { HF_HTTP_IDLE_EASY = 16 }; /* easy handles kept for reuse; each is about 10 KiB */
+enum { HF_HTTP_IDLE_EASY = 64 }; /* easy handles kept for reuse; each is about 10 KiB */
+
+/* A connection that is kept stays watched for reading: the next call on it needs no system call to
+ * be told of its answer. */
+struct hf_http_socket {
+    struct hf_io *io;
+    int watched; /* HF_IO_READ | HF_IO_WRITE */
+    bool is_kept;
+};
 
 struct hf_http_client {
     uint32_t magic;
@@ -26,10 +34,13 @@ struct hf_http_client {
     struct hf_loop loop;
     struct hf_timer curl_timer;
     struct hf_timer scan_timer; /* deadlines that libcurl has no option for */
-    struct hf_io **sockets;     /* by descriptor */
+    struct hf_http_socket *sockets; /* by descriptor */
     size_t n_sockets;
     struct hf_http_call *active; /* transfer thread */
     bool is_done;                /* transfer thread: nothing left, the loop ends */
+    bool has_own;                /* transfer thread: it put something into the inbox itself */
+    bool is_curl_due;            /* transfer thread: libcurl wants to be called at once */
+    struct hf_loop_hook settle;
 
     pthread_mutex_t lock; /* guards all below */
     struct hf_http_call *inbox;
@@ -92,6 +103,7 @@ void hf_http_call_result(struct hf_http_call *call, CURLcode rc, struct hf_http_
 bool hf_http_call_is_late(struct hf_http_call *call, uint64_t now_ms);
 
 /* Easy handles to use again. */
+void hf_http_easy_set(CURL *easy, const struct hf_http_client_opts *o);
 CURL *hf_http_easy_take(struct hf_http_client *c);
 void hf_http_easy_give(struct hf_http_client *c, CURL *easy);
 

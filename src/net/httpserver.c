@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "net/httpclient.h"
 #include "net/httpserver_int.h"
 #include "os/pool.h"
 #include "os/thread.h"
@@ -21,7 +22,8 @@ enum {
     DEFAULT_IDLE_S = 60,
     THREADS_MAX = 4,
     REST_TICKS = 20, /* ticks without any call before the watcher rests */
-    WATCH_MAX = 4096 /* calls looked at in one tick */
+    WATCH_MAX = 4096, /* calls looked at in one tick */
+    PULSE_MS = 1000   /* how late idle_s may be on a client's thread */
 };
 
 /* ---- the list of calls ---- */
@@ -177,10 +179,17 @@ static size_t thread_count(const struct hf_httpd_options *o)
     return n > THREADS_MAX && o->threads == 0 ? THREADS_MAX : n;
 }
 
+static bool has_epoll(void)
+{
+    return MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES;
+}
+
 static unsigned daemon_flags(const struct hf_httpd_options *o)
 {
-    unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    flags |= MHD_is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES ? MHD_USE_EPOLL : MHD_USE_POLL;
+    unsigned flags = MHD_ALLOW_SUSPEND_RESUME;
+    if (o->on_client == NULL)
+        flags |= MHD_USE_INTERNAL_POLLING_THREAD;
+    flags |= has_epoll() ? MHD_USE_EPOLL : MHD_USE_POLL;
     return o->tls_cert_pem != NULL ? flags | MHD_USE_TLS : flags;
 }
 
@@ -206,7 +215,7 @@ static struct MHD_Daemon *start_daemon(struct hf_httpd *s)
     OPTION(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
     OPTION(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s, NULL);
     OPTION(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)hf_httpd_on_completed, s);
-    if (threads > 1)
+    if (threads > 1 && o->on_client == NULL)
         OPTION(MHD_OPTION_THREAD_POOL_SIZE, threads, NULL);
     if (o->tls_cert_pem != NULL) {
         OPTION(MHD_OPTION_HTTPS_MEM_CERT, 0, unconst(o->tls_cert_pem));
@@ -225,6 +234,8 @@ static void fill_defaults(struct hf_httpd_options *o)
     o->max_bodies_bytes = o->max_bodies_bytes > 0 ? o->max_bodies_bytes : 64 * HF_MIB;
     o->idle_s = o->idle_s > 0 ? o->idle_s : DEFAULT_IDLE_S;
     o->unix_mode = o->unix_mode > 0 ? o->unix_mode : 0600;
+    if (!has_epoll()) /* one descriptor to watch is what makes it run inside another loop */
+        o->on_client = NULL;
 }
 
 static enum hf_code check_tls(const struct hf_httpd_options *o, struct hf_err *err)
@@ -235,6 +246,97 @@ static enum hf_code check_tls(const struct hf_httpd_options *o, struct hf_err *e
         return hf_err_set(err, HF_E_UNSUPPORTED,
                           "this libmicrohttpd was built without TLS: put a proxy in front");
     return HF_OK;
+}
+
+/* ---- on a client's transfer thread ---- */
+
+void hf_httpd_note_due(struct hf_httpd *s)
+{
+    if (s->o.on_client != NULL)
+        atomic_store(&s->is_due, true);
+}
+
+static void run_daemon(void *arg)
+{
+    struct hf_httpd *s = arg;
+    MHD_UNSIGNED_LONG_LONG wait_ms = 1;
+    atomic_store(&s->is_due, false);
+    (void)MHD_run(s->daemon);
+    /* What it has read already, or could not do in one go, shows on no descriptor. */
+    if (MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES && wait_ms == 0)
+        atomic_store(&s->is_due, true);
+}
+
+static void on_ready(void *arg, int fd, int events)
+{
+    (void)fd;
+    (void)events;
+    run_daemon(arg);
+}
+
+static bool settle_daemon(void *arg)
+{
+    struct hf_httpd *s = arg;
+    if (!atomic_load(&s->is_due))
+        return false;
+    run_daemon(s);
+    return true;
+}
+
+struct errand {
+    struct hf_task task;
+    struct hf_httpd *s;
+    void (*fn)(struct hf_httpd *s);
+    bool is_done;
+};
+
+static void run_errand(struct hf_task *task)
+{
+    struct errand *e = (struct errand *)(void *)task;
+    struct hf_httpd *s = e->s;
+    e->fn(s);
+    pthread_mutex_lock(&s->lock);
+    e->is_done = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Has fn done where the daemon runs; returns when it is. */
+static void where_it_runs(struct hf_httpd *s, void (*fn)(struct hf_httpd *s))
+{
+    struct errand e = {.task.run = run_errand, .s = s, .fn = fn};
+    if (s->o.on_client == NULL) {
+        fn(s);
+        return;
+    }
+    hf_http_client_post(s->o.on_client, &e.task);
+    pthread_mutex_lock(&s->lock);
+    while (!e.is_done)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void attach(struct hf_httpd *s)
+{
+    struct hf_loop *l = hf_http_client_loop(s->o.on_client);
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    hf_assert(info != NULL);
+    hf_assert(hf_io_new(l, info->epoll_fd, on_ready, s, &s->io, NULL) == HF_OK);
+    hf_io_watch(s->io, HF_IO_READ);
+    s->pulse = hf_timer_new(l, run_daemon, s);
+    hf_timer_start(s->pulse, PULSE_MS, PULSE_MS);
+    hf_loop_settle(l, &s->settle, settle_daemon, s);
+}
+
+static void detach(struct hf_httpd *s)
+{
+    if (s->io == NULL)
+        return;
+    hf_io_free(s->io);
+    hf_timer_free(s->pulse);
+    hf_loop_unsettle(hf_http_client_loop(s->o.on_client), &s->settle);
+    s->io = NULL;
+    s->pulse = NULL;
 }
 
 static enum hf_code start(struct hf_httpd *s, struct hf_err *err)
@@ -249,6 +351,8 @@ static enum hf_code start(struct hf_httpd *s, struct hf_err *err)
     if (pthread_create(&s->watcher, NULL, watch, s) != 0)
         return hf_err_set(err, HF_E_INTERNAL, "cannot start a thread");
     s->is_watching = true;
+    if (s->o.on_client != NULL)
+        where_it_runs(s, attach);
     return HF_OK;
 }
 
@@ -285,11 +389,17 @@ size_t hf_httpd_calls(struct hf_httpd *s)
     return n;
 }
 
+static void quiesce(struct hf_httpd *s)
+{
+    /* A quiesced daemon leaves the listening socket to us. */
+    if (!atomic_exchange(&s->is_draining, true) && s->daemon != NULL)
+        (void)MHD_quiesce_daemon(s->daemon);
+}
+
 bool hf_httpd_drain(struct hf_httpd *s, uint64_t timeout_ms)
 {
     uint64_t end = hf_clock_mono_ms() + timeout_ms;
-    if (!atomic_exchange(&s->is_draining, true) && s->daemon != NULL)
-        (void)MHD_quiesce_daemon(s->daemon);
+    where_it_runs(s, quiesce);
     while (hf_httpd_calls(s) > 0 && hf_clock_mono_ms() < end)
         hf_clock_sleep_us(10000);
     return hf_httpd_calls(s) == 0;
@@ -313,9 +423,21 @@ static struct hf_httpd_call *next_alive(struct hf_httpd *s)
     return c;
 }
 
-void hf_httpd_stop(struct hf_httpd *s)
+static void stop_daemon(struct hf_httpd *s)
 {
     struct hf_httpd_call *c;
+    /* No call may sleep when the daemon stops; none falls asleep any longer. */
+    while ((c = next_alive(s)) != NULL)
+        hf_httpd_call_set_gone(c);
+    detach(s);
+    quiesce(s);
+    if (s->daemon != NULL)
+        MHD_stop_daemon(s->daemon);
+    s->daemon = NULL;
+}
+
+void hf_httpd_stop(struct hf_httpd *s)
+{
     if (atomic_exchange(&s->is_stopping, true))
         return;
     pthread_mutex_lock(&s->lock);
@@ -323,16 +445,7 @@ void hf_httpd_stop(struct hf_httpd *s)
     pthread_mutex_unlock(&s->lock);
     if (s->is_watching)
         pthread_join(s->watcher, NULL);
-    /* No call may sleep when the daemon stops; none falls asleep any longer. */
-    while ((c = next_alive(s)) != NULL)
-        hf_httpd_call_set_gone(c);
-    if (s->daemon != NULL) {
-        /* A quiesced daemon leaves the listening socket to us. */
-        if (!atomic_exchange(&s->is_draining, true))
-            (void)MHD_quiesce_daemon(s->daemon);
-        MHD_stop_daemon(s->daemon);
-    }
-    s->daemon = NULL;
+    where_it_runs(s, stop_daemon);
     hf_listen_close(s->fd, s->bound);
     s->fd = -1;
 }

@@ -5,9 +5,10 @@
  *   any thread:     hf_httpd_call_reply()                 one answer of known length
  *              or   hf_httpd_call_start(), _write()*, _finish() or _abort()   a stream (chunked)
  *
- * The server runs threads of its own (epoll on Linux, poll elsewhere). on_request is called on one
- * of them and must not block; it may answer at once or keep the call and answer later from any
- * thread: the connection sleeps meanwhile. Every call that was handed to on_request must be ended
+ * The server runs threads of its own (epoll on Linux, poll elsewhere), or, where there is epoll, on
+ * the transfer thread of an HTTP client: then a request that is handed on to another server and its
+ * answer never change threads. on_request must not block; it may answer at once or keep the call
+ * and answer later from any thread: the connection sleeps meanwhile. Every call that was handed to on_request must be ended
  * exactly once, by hf_httpd_call_reply, _finish or _abort, also when its client has left; the call
  * is invalid afterwards. One thread at a time works on a call.
  *
@@ -39,6 +40,7 @@
 
 struct hf_httpd;
 struct hf_httpd_call;
+struct hf_http_client;
 
 enum {
     HF_HTTPD_HEADERS = 100,
@@ -51,6 +53,9 @@ struct hf_httpd_options {
     /* "HOST:PORT", ":PORT" (every address), "[::1]:PORT", "unix:/path". Port 0: any free one. */
     const char *listen;
     size_t threads;           /* 0: one a processor, 4 at most */
+    /* On this client's transfer thread instead, if the system can; the client must outlive the
+     * server, and start, drain and stop are not for that thread. NULL: threads of its own. */
+    struct hf_http_client *on_client;
     size_t max_connections;   /* 0: 4096 */
     size_t max_body_bytes;    /* 0: 1 MiB. Larger: answered 413 */
     size_t max_bodies_bytes;  /* 0: 64 MiB. All bodies held at a time; more: answered 503 */

@@ -50,6 +50,7 @@ static void wake(struct hf_httpd_call *c)
         return;
     c->is_asleep = false;
     MHD_resume_connection(c->conn);
+    hf_httpd_note_due(c->server);
 }
 
 /* With the call locked. */

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "net/httpserver.h"
 #include "net/listen.h"
+#include "os/loop.h"
 
 enum { HF_HTTPD_CALL_MAGIC = 0x68635631 };
 
@@ -71,6 +72,11 @@ struct hf_httpd {
     atomic_size_t bodies; /* bytes of all bodies */
     atomic_bool is_draining;
     atomic_bool is_stopping;
+    /* On a client's transfer thread: that thread's only, but for is_due. */
+    struct hf_io *io; /* the daemon's epoll descriptor */
+    struct hf_timer *pulse;
+    struct hf_loop_hook settle;
+    atomic_bool is_due; /* a connection was woken: the daemon has work */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -91,6 +97,8 @@ void hf_httpd_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
                            enum MHD_RequestTerminationCode toe);
 /* The client left: tells the application, wakes the connection so that it is closed. */
 void hf_httpd_call_set_gone(struct hf_httpd_call *c);
+/* A connection was woken: the daemon has to run. */
+void hf_httpd_note_due(struct hf_httpd *s);
 /* The list of calls on connections. */
 void hf_httpd_list(struct hf_httpd *s, struct hf_httpd_call *c);
 void hf_httpd_unlist(struct hf_httpd *s, struct hf_httpd_call *c);

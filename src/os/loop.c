@@ -16,6 +16,42 @@ static void on_async(uv_async_t *h)
     l->on_wake(l->arg);
 }
 
+enum { ROUNDS_MAX = 32 }; /* of all hooks, before the rest of the loop gets a turn again */
+
+static bool run_hooks(struct hf_loop *l)
+{
+    bool is_busy = false;
+    for (struct hf_loop_hook *h = l->hooks; h != NULL; h = h->next)
+        is_busy = h->fn(h->arg) || is_busy;
+    return is_busy;
+}
+
+static void before_waiting(uv_prepare_t *h)
+{
+    struct hf_loop *l = h->data;
+    for (int i = 0; i < ROUNDS_MAX; i++) {
+        if (!run_hooks(l))
+            return;
+    }
+    hf_loop_wake(l);
+}
+
+void hf_loop_settle(struct hf_loop *l, struct hf_loop_hook *hook, bool (*fn)(void *arg), void *arg)
+{
+    *hook = (struct hf_loop_hook){l->hooks, fn, arg};
+    l->hooks = hook;
+    hf_assert(uv_prepare_start(&l->before, before_waiting) == 0);
+}
+
+void hf_loop_unsettle(struct hf_loop *l, struct hf_loop_hook *hook)
+{
+    struct hf_loop_hook **at = &l->hooks;
+    while (*at != NULL && *at != hook)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = hook->next;
+}
+
 void hf_loop_init(struct hf_loop *l, void (*on_wake)(void *arg), void *arg)
 {
     l->on_wake = on_wake;
@@ -23,6 +59,9 @@ void hf_loop_init(struct hf_loop *l, void (*on_wake)(void *arg), void *arg)
     hf_assert(uv_loop_init(&l->uv) == 0);
     hf_assert(uv_async_init(&l->uv, &l->wake, on_async) == 0);
     l->wake.data = l;
+    l->hooks = NULL;
+    hf_assert(uv_prepare_init(&l->uv, &l->before) == 0);
+    l->before.data = l;
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -77,6 +116,24 @@ void hf_timer_stop(struct hf_timer *t)
     uv_timer_stop(&t->uv);
 }
 
+struct hf_timer *hf_timer_new(struct hf_loop *l, void (*fn)(void *arg), void *arg)
+{
+    struct hf_timer *t = hf_calloc(1, sizeof(*t));
+    hf_timer_init(t, l, fn, arg);
+    return t;
+}
+
+static void free_closed(uv_handle_t *h)
+{
+    hf_free(h->data);
+}
+
+void hf_timer_free(struct hf_timer *t)
+{
+    if (t != NULL)
+        uv_close((uv_handle_t *)&t->uv, free_closed);
+}
+
 static void on_poll(uv_poll_t *h, int status, int events)
 {
     struct hf_io *io = h->data;
@@ -109,11 +166,6 @@ void hf_io_watch(struct hf_io *io, int events)
     }
     int want = (events & HF_IO_READ ? UV_READABLE : 0) | (events & HF_IO_WRITE ? UV_WRITABLE : 0);
     hf_assert(uv_poll_start(&io->uv, want, on_poll) == 0);
-}
-
-static void free_closed(uv_handle_t *h)
-{
-    hf_free(h->data);
 }
 
 void hf_io_free(struct hf_io *io)

@@ -16,9 +16,18 @@
 #include "base/attr.h"
 #include "base/err.h"
 
+/* Work that is done before a loop waits: see hf_loop_settle. */
+struct hf_loop_hook {
+    struct hf_loop_hook *next;
+    bool (*fn)(void *arg);
+    void *arg;
+};
+
 struct hf_loop {
     uv_loop_t uv;
     uv_async_t wake;
+    uv_prepare_t before;
+    struct hf_loop_hook *hooks;
     void (*on_wake)(void *arg);
     void *arg;
 };
@@ -38,11 +47,24 @@ void hf_loop_deinit(struct hf_loop *l);
 void hf_loop_turn(struct hf_loop *l, bool can_wait);
 /* Any thread. */
 void hf_loop_wake(struct hf_loop *l);
+/*
+ * fn is called each time before the loop waits, again and again with those of the other hooks until
+ * all of them say false: nothing was left to do. What a callback leaves for "as soon as I have
+ * returned" is done there, without a system call to wake the thread that is awake already. The
+ * loop's thread; the hook must stay where it is until hf_loop_unsettle.
+ */
+void hf_loop_settle(struct hf_loop *l, struct hf_loop_hook *hook, bool (*fn)(void *arg), void *arg);
+/* Not from within fn. Harmless if it is not there. */
+void hf_loop_unsettle(struct hf_loop *l, struct hf_loop_hook *hook);
 
 void hf_timer_init(struct hf_timer *t, struct hf_loop *l, void (*fn)(void *arg), void *arg);
 /* Fires after delay_ms, then every repeat_ms (0: once). Starting it again replaces the old time. */
 void hf_timer_start(struct hf_timer *t, uint64_t delay_ms, uint64_t repeat_ms);
 void hf_timer_stop(struct hf_timer *t);
+/* A timer that may end before its loop does. */
+HF_MUST struct hf_timer *hf_timer_new(struct hf_loop *l, void (*fn)(void *arg), void *arg);
+/* Of hf_timer_new only. NULL is allowed. */
+void hf_timer_free(struct hf_timer *t);
 
 enum { HF_IO_READ = 1, HF_IO_WRITE = 2 };
 
