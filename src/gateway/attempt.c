@@ -275,6 +275,22 @@ static const struct hf_http_events events = {
 
 /* ---- its start ---- */
 
+/* A body that passes through is not copied: it is changed where it lies. */
+static bool edit_body(struct hf_gw_request *r, const struct hf_target *t)
+{
+    struct hf_body_edits edits;
+    if (!hf_translate_edits(&r->head, r->body, t, &edits, &r->upr))
+        return false;
+    for (size_t i = 0; i < edits.n; i++) {
+        const struct hf_body_edit *e = &edits.list[i];
+        hf_httpd_call_edit_body(r->call, e->at, e->len, e->text, strlen(e->text));
+    }
+    hf_body_edits_done(&edits, &r->head);
+    r->body = hf_httpd_call_body(r->call, &r->len);
+    r->report = (struct hf_report){.n_dropped = 0};
+    return true;
+}
+
 static bool translate(struct hf_gw_request *r, struct hf_err *err)
 {
     const struct hf_gw_live_host *h = r->slot->host;
@@ -291,8 +307,9 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
             h->conf->api_version != NULL && strcmp(h->conf->api_version, "2026-10-21") >= 0,
         .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable && !r->head.is_load,
     };
-    return hf_translate_request(&r->head, r->body, r->len, &t, &r->up_body, &r->upr, &r->report,
-                                err) == HF_OK;
+    r->is_in_place = edit_body(r, &t);
+    return r->is_in_place || hf_translate_request(&r->head, r->body, r->len, &t, &r->up_body,
+                                                  &r->upr, &r->report, err) == HF_OK;
 }
 
 struct header_texts {
@@ -350,8 +367,8 @@ static enum hf_code send_it(struct hf_gw_request *r, uint64_t now_ms, struct hf_
         .url = url,
         .headers = headers,
         .n_headers = put_headers(r, headers, &texts),
-        .body = r->up_body.data,
-        .body_len = r->up_body.len,
+        .body = r->is_in_place ? r->body : (const char *)r->up_body.data,
+        .body_len = r->is_in_place ? r->len : r->up_body.len,
         .deadlines = {.connect_ms = (uint32_t)conf->connect_timeout_ms * (is_patient ? 3 : 1),
                       .first_byte_ms = (uint32_t)conf->load_timeout_ms,
                       .total_ms = remaining(r->deadline_ms, now_ms)}};

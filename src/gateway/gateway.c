@@ -11,7 +11,7 @@
 #include "gateway/gateway_int.h"
 #include "os/file.h"
 
-enum { PEM_BYTES = 1 << 20, CONNECTIONS = 4096, STREAMS = 4096 };
+enum { PEM_BYTES = 1 << 20, CONNECTIONS = 4096, STREAMS = 4096, TRIM_FROM = 64, TRIM_MS = 2000 };
 
 /* A page that is answered on the transfer thread. */
 struct page {
@@ -154,6 +154,18 @@ static void on_refused(void *arg, struct hf_httpd_call *call, enum hf_code why)
 
 /* ---- on the transfer thread ---- */
 
+/* After many requests at a time, what they held goes back to the system. */
+static void give_back_memory(struct hf_gateway *g, uint64_t now_ms)
+{
+    size_t n = atomic_load(&g->n_requests);
+    g->busiest = n > g->busiest ? n : g->busiest;
+    if (g->busiest < TRIM_FROM || n > g->busiest / 8 || now_ms - g->trimmed_ms < TRIM_MS)
+        return;
+    g->busiest = n;
+    g->trimmed_ms = now_ms;
+    hf_mem_trim();
+}
+
 static void tick(void *arg)
 {
     struct hf_gateway *g = arg;
@@ -161,6 +173,7 @@ static void tick(void *arg)
     hf_gw_hosts_tick(g, now_ms);
     hf_gw_requests_tick(g, now_ms);
     hf_gw_files_tick(g, now_ms);
+    give_back_memory(g, now_ms);
 }
 
 static void init_loop(struct hf_task *task)
@@ -225,7 +238,8 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
     struct hf_http_client_opts co = {.thread_name = "hf-gateway",
                                      .conns_per_host = STREAMS,
                                      .conns_all = STREAMS,
-                                     .recv_buffer = 16 << 10};
+                                     .recv_buffer = 16 << 10,
+                                     .send_buffer = 16 << 10};
     struct hf_httpd_options so = {.listen = conf->listen,
                                   .max_connections = CONNECTIONS,
                                   .max_body_bytes = (size_t)conf->max_body_bytes,

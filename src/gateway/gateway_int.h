@@ -89,6 +89,7 @@ struct hf_gw_live_host {
     bool has_ps; /* since it came up, and since a model was loaded ahead */
     struct hf_gw_warm warm;
     uint64_t n_warmed;
+    bool is_silent; /* of a request that it has nothing came for a second */
     struct hf_gw_override override; /* is_out: taken out by the override file */
     char version[40];               /* Ollama's; empty: not known */
     uint64_t tags_ms;               /* when they were asked for last */
@@ -155,6 +156,7 @@ struct hf_gw_request {
     bool was_stale;
     struct hf_http_call *up;
     struct hf_buf up_body;
+    bool is_in_place; /* body is sent as it lies, up_body is empty */
     struct hf_upstream_request upr;
     struct hf_report report;
     struct hf_answer *answer;
@@ -185,6 +187,8 @@ struct hf_gateway {
     struct hf_gw_request *first;
     struct hf_gw_forward *forwards;
     atomic_size_t n_requests;
+    size_t busiest; /* requests at a time since memory was given back */
+    uint64_t trimmed_ms;
     int64_t n_retries; /* under way */
     size_t n_waiting;
     struct hf_sticky *sticky;

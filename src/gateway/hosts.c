@@ -328,14 +328,15 @@ static bool look(struct hf_gw_live_host *h, int what, size_t url_at, uint64_t ti
 }
 
 /* A host with requests in silence is looked at every second: a power cut shows at once. */
-static bool is_silent(const struct hf_gw_live_host *h, uint64_t now_ms)
+static void note_silence(struct hf_gateway *g, uint64_t now_ms)
 {
-    for (struct hf_gw_request *r = h->g->first; r != NULL; r = r->next) {
-        if (r->up != NULL && r->slot != NULL && r->slot->host == h &&
-            now_ms - (r->last_byte_ms > 0 ? r->last_byte_ms : r->sent_ms) > HF_HEALTH_FAST_MS)
-            return true;
+    for (size_t i = 0; i < g->n_hosts; i++)
+        g->hosts[i].is_silent = false;
+    for (const struct hf_gw_request *r = g->first; r != NULL; r = r->next) {
+        uint64_t heard_ms = r->last_byte_ms > 0 ? r->last_byte_ms : r->sent_ms;
+        if (r->up != NULL && r->slot != NULL && now_ms - heard_ms > HF_HEALTH_FAST_MS)
+            r->slot->host->is_silent = true;
     }
-    return false;
 }
 
 static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
@@ -347,7 +348,7 @@ static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
     uint64_t timeout_ms = (uint64_t)h->conf->probe_timeout_ms;
     if (hf_health_tick(&h->health, now_ms))
         h->g->is_health_dirty = true;
-    bool is_watched = is_up && h->active > 0 && is_silent(h, now_ms);
+    bool is_watched = is_up && h->is_silent;
     if (is_watched || h->health.state == HF_HEALTH_SUSPECT)
         timeout_ms =
             timeout_ms < HF_HEALTH_FAST_MS * 3 / 2 ? timeout_ms : HF_HEALTH_FAST_MS * 3 / 2;
@@ -372,6 +373,7 @@ static void tick_host(struct hf_gw_live_host *h, uint64_t now_ms)
 
 void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms)
 {
+    note_silence(g, now_ms);
     for (size_t i = 0; i < g->n_hosts; i++)
         tick_host(&g->hosts[i], now_ms);
 }

@@ -153,8 +153,8 @@ static int64_t peek_max(const struct hf_jsonscan_value *v)
     return hf_jsonscan_i64(&predict, &n) && n > 0 ? n : 0;
 }
 
-static enum hf_code peek_model(const struct hf_jsonscan_value *v, const char *body,
-                               struct hf_request_head *h, struct hf_err *err)
+static enum hf_code peek_model(const struct hf_jsonscan_value *v, struct hf_request_head *h,
+                               struct hf_err *err)
 {
     if (v->kind != HF_JSON_STRING || v->len == 2)
         return hf_err_set(err, HF_E_INVALID, "model: %s",
@@ -164,9 +164,14 @@ static enum hf_code peek_model(const struct hf_jsonscan_value *v, const char *bo
         hf_err_wrap(err, "model");
         return rc;
     }
-    h->model_at = (size_t)(v->text - body);
-    h->model_len = v->len;
     return HF_OK;
+}
+
+static struct hf_body_span span(const struct hf_jsonscan_value *v, const char *body)
+{
+    if (v->kind == HF_JSON_ABSENT)
+        return (struct hf_body_span){0, 0};
+    return (struct hf_body_span){(size_t)(v->text - body), v->len};
 }
 
 enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
@@ -175,7 +180,7 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
     struct hf_jsonscan_value v[K_AMOUNT], usage;
     struct hf_request_head h = {.ep = ep};
     HF_TRY(hf_jsonscan_find(body, len, peek_keys, K_AMOUNT, v, err));
-    HF_TRY(peek_model(&v[K_MODEL], body, &h, err));
+    HF_TRY(peek_model(&v[K_MODEL], &h, err));
     enum hf_jsonscan_kind stream = v[K_STREAM].kind;
     if (stream != HF_JSON_ABSENT && stream != HF_JSON_NULL && stream != HF_JSON_TRUE &&
         stream != HF_JSON_FALSE)
@@ -195,6 +200,11 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
     h.max_tokens = peek_max(v);
     if (!hf_jsonscan_i64(&v[K_N], &h.n_answers))
         h.n_answers = 0;
+    for (h.object_end = len - 1; body[h.object_end] != '}';)
+        h.object_end--;
+    h.spans[HF_BODY_MODEL] = span(&v[K_MODEL], body);
+    h.spans[HF_BODY_STREAM] = span(&v[K_STREAM], body);
+    h.spans[HF_BODY_OPTIONS] = span(&v[K_STREAM_OPTIONS], body);
     *out = h;
     return HF_OK;
 }
@@ -236,20 +246,6 @@ int64_t hf_request_bound_tokens(const char *body, size_t len)
 
 /* ---- the same dialect -------------------------------------------------------------------------
  */
-
-/* Whether anything but the model's name has to change in a body that passes through. */
-static bool is_edit_needed(const struct hf_request_head *h, const struct hf_target *t,
-                           bool is_stream)
-{
-    enum hf_dialect d = t->dialect;
-    if (is_stream != h->is_stream)
-        return true;
-    if (d == HF_DIALECT_OLLAMA)
-        return t->num_ctx > 0 || t->keep_alive != NULL;
-    if (d == HF_DIALECT_ANTHROPIC)
-        return t->is_anthropic_2026;
-    return is_stream && !h->wants_usage && !t->has_no_stream_options;
-}
 
 /* One num_ctx a model: a client's own would make the host load the model anew. */
 static void edit_ollama(json_t *o, const struct hf_target *t, struct hf_report *report)
@@ -307,21 +303,6 @@ static enum hf_code edit(const struct hf_request_head *h, json_t *o, const struc
     return HF_OK;
 }
 
-static enum hf_code splice(const struct hf_request_head *h, const char *body, size_t len,
-                           const char *model, struct hf_buf *out, struct hf_err *err)
-{
-    struct hf_tw w = {out, false};
-    size_t after = h->model_at + h->model_len;
-    hf_assert(after <= len);
-    hf_tw_bytes(&w, body, h->model_at);
-    if (model != NULL)
-        hf_tw_cstr(&w, model);
-    else
-        hf_tw_bytes(&w, body + h->model_at, h->model_len);
-    hf_tw_bytes(&w, body + after, len - after);
-    return hf_tw_end(&w, err);
-}
-
 static bool can_stream(enum hf_endpoint ep)
 {
     return ep == HF_EP_OLLAMA_CHAT || ep == HF_EP_OLLAMA_GENERATE || ep == HF_EP_OPENAI_CHAT ||
@@ -329,22 +310,36 @@ static bool can_stream(enum hf_endpoint ep)
            ep == HF_EP_ANTHROPIC_MESSAGES;
 }
 
+/* OpenAI's /v1/responses goes to /v1/chat/completions: few servers have the former. */
+bool hf_request_is_passed(const struct hf_request_head *h, const struct hf_target *t)
+{
+    return hf_endpoint_dialect(h->ep) == t->dialect && h->ep != HF_EP_OPENAI_RESPONSES;
+}
+
+void hf_request_passes_to(const struct hf_request_head *h, const struct hf_target *t,
+                          struct hf_upstream_request *up)
+{
+    bool is_stream = can_stream(h->ep) && (h->is_stream || (t->force_stream && !h->is_load));
+    *up = (struct hf_upstream_request){.ep = h->ep, .is_stream = is_stream, .is_same = true};
+    up->strips_usage = t->dialect == HF_DIALECT_OPENAI && is_stream && !h->wants_usage &&
+                       !t->has_no_stream_options;
+}
+
 static enum hf_code pass(const struct hf_request_head *h, const char *body, size_t len,
                          const struct hf_target *t, struct hf_buf *out,
                          struct hf_upstream_request *up, struct hf_report *report,
                          struct hf_err *err)
 {
-    bool is_generation = can_stream(h->ep);
-    bool is_stream = is_generation && (h->is_stream || (t->force_stream && !h->is_load));
-    *up = (struct hf_upstream_request){.ep = h->ep, .is_stream = is_stream, .is_same = true};
-    up->strips_usage = t->dialect == HF_DIALECT_OPENAI && is_stream && !h->wants_usage &&
-                       !t->has_no_stream_options;
-    if (!is_edit_needed(h, t, is_stream))
-        return splice(h, body, len, t->model, out, err);
-    HF_AUTO_JSON json_t *o = NULL;
+    struct hf_body_edits edits;
     struct hf_tw w = {out, false};
+    if (hf_translate_edits(h, body, t, &edits, up)) {
+        hf_body_edits_write(&edits, body, len, &w);
+        return hf_tw_end(&w, err);
+    }
+    HF_AUTO_JSON json_t *o = NULL;
+    hf_request_passes_to(h, t, up);
     HF_TRY(hf_tj_load_object(body, len, &o, err));
-    HF_TRY(edit(h, o, t, is_stream, report));
+    HF_TRY(edit(h, o, t, up->is_stream, report));
     hf_tw_value(&w, o);
     return hf_tw_end(&w, err);
 }
@@ -398,12 +393,6 @@ static enum hf_code convert(struct hf_form *f, const struct hf_request_head *h, 
     return hf_tw_end(&w, err);
 }
 
-/* OpenAI's /v1/responses goes to /v1/chat/completions: few servers have the former. */
-static bool is_passed(const struct hf_request_head *h, const struct hf_target *t)
-{
-    return hf_endpoint_dialect(h->ep) == t->dialect && h->ep != HF_EP_OPENAI_RESPONSES;
-}
-
 enum hf_code hf_translate_request(const struct hf_request_head *head, const char *body, size_t len,
                                   const struct hf_target *target, struct hf_buf *out,
                                   struct hf_upstream_request *up, struct hf_report *report,
@@ -413,7 +402,7 @@ enum hf_code hf_translate_request(const struct hf_request_head *head, const char
     struct hf_upstream_request where = {.ep = head->ep};
     size_t kept = out->len;
     enum hf_code rc;
-    if (is_passed(head, target)) {
+    if (hf_request_is_passed(head, target)) {
         rc = pass(head, body, len, target, out, &where, &told, err);
     } else if (head->ep == HF_EP_ANTHROPIC_COUNT) {
         rc = hf_err_set(err, HF_E_UNSUPPORTED, "this model's server does not count tokens");

@@ -69,11 +69,20 @@ enum {
 
 /* ---- the request, as it came ------------------------------------------------------------- */
 
+/* Values at the top of a body that may have to change on its way. */
+enum hf_body_value { HF_BODY_MODEL, HF_BODY_STREAM, HF_BODY_OPTIONS, HF_BODY_VALUES };
+
+/* A value in the text, quotes and brackets included; len is 0 where there is none. */
+struct hf_body_span {
+    size_t at, len;
+};
+
 /* What routing and budgets need, read without building a tree. */
 struct hf_request_head {
     enum hf_endpoint ep;
     char model[HF_MODEL_NAME];
-    size_t model_at, model_len; /* the value's span in the body, quotes included */
+    size_t object_end; /* where the body's closing bracket is */
+    struct hf_body_span spans[HF_BODY_VALUES];
     bool is_stream;             /* by the dialect's default when the field is absent */
     bool is_load;               /* Ollama: no prompt or messages, so load (or unload) only */
     bool is_collectable;        /* an answer that is collected from a stream loses nothing:
@@ -145,6 +154,43 @@ HF_MUST enum hf_code hf_translate_request(const struct hf_request_head *head, co
                                           size_t len, const struct hf_target *target,
                                           struct hf_buf *out, struct hf_upstream_request *up,
                                           struct hf_report *report, struct hf_err *err);
+
+/* ---- the same, changed where it lies ------------------------------------------------------- */
+
+enum {
+    HF_BODY_EDITS = HF_BODY_VALUES,
+    HF_BODY_QUOTED = 6 * HF_MODEL_NAME + 4, /* a name that is all escapes */
+};
+
+/* body[at..at+len) becomes text. */
+struct hf_body_edit {
+    enum hf_body_value which;
+    size_t at, len;
+    const char *text;
+    size_t value_at, value_len; /* the value in text */
+};
+
+/* From the end of the body to its beginning: made in this order, no place moves another. */
+struct hf_body_edits {
+    struct hf_body_edit list[HF_BODY_EDITS];
+    size_t n;
+    char model[HF_BODY_QUOTED]; /* of which a text may be */
+};
+
+struct hf_tw;
+/*
+ * What hf_translate_request would change in a body that passes through. head must be that of the
+ * body as it lies now (hf_body_edits_done). False: it changes more than such values or passes
+ * nothing through; ask hf_translate_request.
+ */
+bool hf_translate_edits(const struct hf_request_head *head, const char *body,
+                        const struct hf_target *target, struct hf_body_edits *out,
+                        struct hf_upstream_request *up);
+/* The edits were made: head's spans are those of the body now. */
+void hf_body_edits_done(const struct hf_body_edits *e, struct hf_request_head *head);
+/* The body with the edits made, as a copy. */
+void hf_body_edits_write(const struct hf_body_edits *e, const char *body, size_t len,
+                         struct hf_tw *w);
 
 /* ---- the answer ----------------------------------------------------------------------------- */
 

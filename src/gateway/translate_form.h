@@ -196,4 +196,9 @@ json_t *hf_form_tools_openai(const struct hf_form *f);
 const char *hf_think_word(enum hf_think t);
 enum hf_think hf_think_of_word(const json_t *word);
 
+/* Whether a request goes on in its own dialect, and what is asked for then. */
+bool hf_request_is_passed(const struct hf_request_head *h, const struct hf_target *t);
+void hf_request_passes_to(const struct hf_request_head *h, const struct hf_target *t,
+                          struct hf_upstream_request *up);
+
 #endif

@@ -60,8 +60,8 @@ static void test_peek(void **state)
     (void)state;
     struct hf_request_head h = peeked(HF_EP_OPENAI_CHAT, " {\"model\" : \"a\\u0062\" }");
     assert_string_equal(h.model, "ab");
-    assert_int_equal(h.model_at, 12);
-    assert_int_equal(h.model_len, 9);
+    assert_int_equal(h.spans[HF_BODY_MODEL].at, 12);
+    assert_int_equal(h.spans[HF_BODY_MODEL].len, 9);
     assert_false(h.is_stream);
     assert_true(h.is_collectable);
     h = peeked(HF_EP_OLLAMA_CHAT, "{\"model\":\"a\",\"messages\":[ ]}");

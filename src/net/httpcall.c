@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "net/httpclient_int.h"
 
-enum { CONNECT_MS = 10000, RECV_BUFFER = 64 << 10, DEAD_PEER_MS = 30000 };
+enum { CONNECT_MS = 10000, RECV_BUFFER = 64 << 10, SEND_BUFFER = 64 << 10, DEAD_PEER_MS = 30000 };
 
 const char *hf_http_head_get(const struct hf_http_head *head, const char *name)
 {
@@ -301,7 +301,8 @@ void hf_http_easy_set(CURL *e, const struct hf_http_client_opts *o)
     curl_easy_setopt(e, CURLOPT_TCP_KEEPIDLE, 15L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPINTVL, 5L);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)(o->recv_buffer ? o->recv_buffer : RECV_BUFFER));
-    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, 65536L);
+    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE,
+                     (long)(o->send_buffer ? o->send_buffer : SEND_BUFFER));
     curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, on_socket);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
@@ -406,6 +407,20 @@ bool hf_http_call_is_late(struct hf_http_call *call, uint64_t now_ms)
         return false;
     hf_err_set(&call->failed, HF_E_TIMEOUT, "%s: %s within %u ms", call->where, what, ms);
     return true;
+}
+
+static uint64_t earlier(uint64_t due_ms, uint64_t since_ms, uint32_t limit_ms)
+{
+    return limit_ms > 0 && since_ms + limit_ms < due_ms ? since_ms + limit_ms : due_ms;
+}
+
+uint64_t hf_http_call_due_ms(const struct hf_http_call *call)
+{
+    const struct hf_http_deadlines *d = &call->deadlines;
+    uint64_t due_ms = earlier(UINT64_MAX, call->start_ms, d->total_ms);
+    due_ms = call->has_head ? due_ms : earlier(due_ms, call->start_ms, d->first_byte_ms);
+    /* A call that is paused or moves has its deadline later: looked at once in vain. */
+    return earlier(due_ms, call->last_ms, d->idle_ms);
 }
 
 static enum hf_code code_of(CURLcode rc)

@@ -160,15 +160,26 @@ static void on_curl_timer(void *arg)
     act(arg, CURL_SOCKET_TIMEOUT, 0);
 }
 
+static void scan_by(struct hf_http_client *c, const struct hf_http_call *call)
+{
+    uint64_t due_ms = hf_http_call_due_ms(call);
+    c->scan_due_ms = due_ms < c->scan_due_ms ? due_ms : c->scan_due_ms;
+}
+
 static void on_scan(void *arg)
 {
     struct hf_http_client *c = arg;
     uint64_t now_ms = hf_clock_mono_ms();
     struct hf_http_call *next;
+    if (now_ms < c->scan_due_ms)
+        return;
+    c->scan_due_ms = UINT64_MAX;
     for (struct hf_http_call *call = c->active; call != NULL; call = next) {
         next = call->next; /* on_done may start and cancel others, but only through the inbox */
         if (hf_http_call_is_late(call, now_ms))
             finish(call, CURLE_OPERATION_TIMEDOUT);
+        else
+            scan_by(c, call);
     }
 }
 
@@ -276,6 +287,7 @@ static void add_call(struct hf_http_call *call)
     hf_assert(curl_multi_add_handle(c->multi, call->easy) == CURLM_OK);
     call->is_added = true;
     link_active(call);
+    scan_by(c, call);
 }
 
 /* One call out of the inbox. A call that has ended has no easy handle any more. */
@@ -292,6 +304,7 @@ static void attend(struct hf_http_call *call, bool is_new, bool wants_resume)
     if (wants_resume && call->is_paused) {
         call->is_paused = false;
         call->last_ms = hf_clock_mono_ms();
+        scan_by(call->client, call);
         (void)curl_easy_pause(call->easy, CURLPAUSE_CONT); /* a failure ends the call: see reap */
         reap(call->client);
     }

@@ -48,6 +48,7 @@ struct hf_http_client_opts {
     unsigned conns_per_host; /* 0: HF_LIMIT_HTTP_CONNS_PER_HOST */
     unsigned conns_all;      /* 0: HF_LIMIT_HTTP_CONNS */
     unsigned recv_buffer;    /* bytes a transfer reads at once; 0: 64 KiB. 1 KiB to 512 KiB */
+    unsigned send_buffer;    /* of a body that it sends; 0: 64 KiB. 16 KiB to 2 MiB */
     bool use_env_proxy;      /* HTTP_PROXY and friends count */
     bool use_http2;          /* offer it over TLS */
 };

@@ -34,6 +34,7 @@ struct hf_http_client {
     struct hf_loop loop;
     struct hf_timer curl_timer;
     struct hf_timer scan_timer; /* deadlines that libcurl has no option for */
+    uint64_t scan_due_ms;       /* none of them can have passed before */
     struct hf_http_socket *sockets; /* by descriptor */
     size_t n_sockets;
     struct hf_http_call *active; /* transfer thread */
@@ -101,6 +102,8 @@ void hf_http_call_result(struct hf_http_call *call, CURLcode rc, struct hf_http_
                          struct hf_err *err);
 /* The deadline that has passed at now_ms goes into call->failed; false if none has. */
 bool hf_http_call_is_late(struct hf_http_call *call, uint64_t now_ms);
+/* When the next of its deadlines can pass at the earliest. */
+uint64_t hf_http_call_due_ms(const struct hf_http_call *call);
 
 /* Easy handles to use again. */
 void hf_http_easy_set(CURL *easy, const struct hf_http_client_opts *o);

@@ -21,7 +21,8 @@ enum {
     DEFAULT_CONNECTIONS = 4096,
     DEFAULT_IDLE_S = 60,
     THREADS_MAX = 4,
-    REST_TICKS = 20, /* ticks without any call before the watcher rests */
+    REST_TICKS = 20,      /* ticks without any call before the watcher rests */
+    CALLS_PER_TICK_MS = 8, /* many calls are looked at less often: 1,000 every 125 ms */
     WATCH_MAX = 4096, /* calls looked at in one tick */
     PULSE_MS = 1000   /* how late idle_s may be on a client's thread */
 };
@@ -142,12 +143,18 @@ static void rest(struct hf_httpd *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool has_calls(struct hf_httpd *s)
+static size_t listed(struct hf_httpd *s)
 {
     pthread_mutex_lock(&s->lock);
-    bool has = s->first != NULL;
+    size_t n = s->n_listed;
     pthread_mutex_unlock(&s->lock);
-    return has;
+    return n;
+}
+
+static unsigned pause_ms(size_t calls)
+{
+    size_t ms = calls / CALLS_PER_TICK_MS;
+    return ms < HF_HTTPD_WATCH_MS ? HF_HTTPD_WATCH_MS : (unsigned)ms;
 }
 
 static void *watch(void *arg)
@@ -156,11 +163,13 @@ static void *watch(void *arg)
     struct pollfd *fds = hf_calloc(WATCH_MAX, sizeof(*fds));
     struct hf_httpd_call **calls = hf_calloc(WATCH_MAX, sizeof(*calls));
     int idle = 0;
+    size_t n = 0;
     hf_thread_name("hf-http-watch");
     while (!atomic_load(&s->is_stopping)) {
-        hf_clock_sleep_us(HF_HTTPD_WATCH_MS * 1000);
+        hf_clock_sleep_us(pause_ms(n) * 1000);
         look(s, fds, calls);
-        idle = has_calls(s) ? 0 : idle + 1;
+        n = listed(s);
+        idle = n > 0 ? 0 : idle + 1;
         if (idle >= REST_TICKS) {
             rest(s);
             idle = 0;
@@ -252,8 +261,11 @@ static enum hf_code check_tls(const struct hf_httpd_options *o, struct hf_err *e
 
 void hf_httpd_note_due(struct hf_httpd *s)
 {
-    if (s->o.on_client != NULL)
-        atomic_store(&s->is_due, true);
+    if (s->o.on_client == NULL)
+        return;
+    atomic_store(&s->is_due, true);
+    if (!hf_http_client_is_here(s->o.on_client))
+        hf_loop_wake(hf_http_client_loop(s->o.on_client));
 }
 
 static void run_daemon(void *arg)

@@ -17,7 +17,7 @@
  * HF_HTTPD_HIGH_WATER or more and goes on after on_drain (below HF_HTTPD_LOW_WATER).
  *
  * A client that leaves (closes, resets, or only ends its sending side, as nginx reads it) is told
- * by on_gone, within about HF_HTTPD_WATCH_MS. on_gone and on_drain are called on a server thread
+ * by on_gone, within about HF_HTTPD_WATCH_MS (half a second with 4,000 calls). on_gone and on_drain are called on a server thread
  * with the call locked: they must only note or post something, never call back into the server, and
  * never come after the call was ended.
  *
@@ -103,6 +103,10 @@ size_t hf_httpd_call_headers(const struct hf_httpd_call *c, const struct hf_http
 const char *hf_httpd_call_body(const struct hf_httpd_call *c, size_t *len);
 /* "127.0.0.1", "::1", "unix". */
 const char *hf_httpd_call_peer(const struct hf_httpd_call *c);
+/* Bytes [at, at+len) of the body become text[0..n): a body that goes on need not be copied for it.
+ * What hf_httpd_call_body said before is not valid any more. */
+void hf_httpd_call_edit_body(struct hf_httpd_call *c, size_t at, size_t len, const char *text,
+                             size_t n);
 /* A place for the application's own pointer; NULL at first. */
 void hf_httpd_call_set_data(struct hf_httpd_call *c, void *data);
 void *hf_httpd_call_data(const struct hf_httpd_call *c);

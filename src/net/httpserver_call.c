@@ -10,7 +10,8 @@
 #include "base/parse.h"
 #include "net/httpserver_int.h"
 
-enum { ARENA_BYTES = 2048, BODY_FIRST = 4096, READ_BLOCK = 16 << 10, DISCARD_FACTOR = 2 };
+enum { ARENA_BYTES = 2048, BODY_FIRST = 4096, READ_BLOCK = 16 << 10, DISCARD_FACTOR = 2,
+       EDIT_SLACK = 128 };
 
 /* ---- life ---- */
 
@@ -362,6 +363,24 @@ const char *hf_httpd_call_body(const struct hf_httpd_call *c, size_t *len)
 {
     *len = c->body_len;
     return c->body == NULL ? "" : c->body;
+}
+
+void hf_httpd_call_edit_body(struct hf_httpd_call *c, size_t at, size_t len, const char *text,
+                             size_t n)
+{
+    hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
+    hf_assert(at + len <= c->body_len && c->body != NULL);
+    size_t need = c->body_len - len + n + 1;
+    if (need > c->body_cap) { /* a few bytes: not worth a refusal when all bodies are at the limit */
+        size_t cap = need + EDIT_SLACK;
+        atomic_fetch_add(&c->server->bodies, cap - c->body_cap);
+        c->body = hf_realloc(c->body, cap, 1);
+        c->body_cap = cap;
+    }
+    memmove(c->body + at + n, c->body + at + len, c->body_len - at - len);
+    memcpy(c->body + at, text, n);
+    c->body_len = need - 1;
+    c->body[c->body_len] = '\0';
 }
 
 const char *hf_httpd_call_peer(const struct hf_httpd_call *c)
