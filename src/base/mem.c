@@ -90,6 +90,7 @@ void hf_mem_tune_server(void)
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
     (void)mallopt(M_TOP_PAD, 256 << 10);
     (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MXFAST, 0); /* small pieces are cached by thread anyway */
 #endif
 }
 

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/jsonscan.h"
+#include "gateway/translate_quick.h"
 
 enum { MAGIC = 0x616e7377 };
 
@@ -29,6 +30,7 @@ struct hf_answer *hf_answer_new(const struct hf_answer_options *opt)
     hf_sse_init(&a->sse);
     hf_ndjson_init(&a->lines);
     hf_buf_init(&a->whole, HF_LIMIT_ANSWER);
+    hf_buf_init(&a->plain, HF_LIMIT_STREAM_EVENT);
     return a;
 }
 
@@ -47,6 +49,7 @@ void hf_answer_free(struct hf_answer *a)
     hf_sse_deinit(&a->sse);
     hf_ndjson_deinit(&a->lines);
     hf_buf_deinit(&a->whole);
+    hf_buf_deinit(&a->plain);
     hf_free(a->model);
     hf_free(a->id);
     a->magic = 0;
@@ -258,6 +261,14 @@ static bool find_model(const char *text, size_t len, struct hf_jsonscan_value *o
     return hf_jsonscan_find(text, len, &key, 1, out, NULL) == HF_OK && out->kind == HF_JSON_STRING;
 }
 
+static void pass_renamed(struct hf_answer *a, const char *text, size_t len,
+                         const struct hf_jsonscan_value *model)
+{
+    hf_tw_bytes(&a->w, text, (size_t)(model->text - text));
+    hf_tw_cstr(&a->w, a->model);
+    hf_tw_bytes(&a->w, model->text + model->len, (size_t)(text + len - model->text) - model->len);
+}
+
 void hf_pass_json(struct hf_answer *a, const char *text, size_t len)
 {
     struct hf_jsonscan_value model, inner;
@@ -267,13 +278,10 @@ void hf_pass_json(struct hf_answer *a, const char *text, size_t len)
         hf_jsonscan_find(text, len, &parent, 1, &inner, NULL) == HF_OK &&
         inner.kind == HF_JSON_OBJECT)
         is_found = find_model(inner.text, inner.len, &model);
-    if (!is_found) {
+    if (is_found)
+        pass_renamed(a, text, len, &model);
+    else
         hf_tw_bytes(&a->w, text, len);
-        return;
-    }
-    hf_tw_bytes(&a->w, text, (size_t)(model.text - text));
-    hf_tw_cstr(&a->w, a->model);
-    hf_tw_bytes(&a->w, model.text + model.len, (size_t)(text + len - model.text) - model.len);
 }
 
 /* A chunk that only brings the usage which we, not the client, asked for. */
@@ -333,7 +341,7 @@ static void pass_body(struct hf_answer *a, const char *event, const char *text, 
     hf_pass_json(a, text, len);
 }
 
-static void pass_event(struct hf_answer *a, const char *event, const char *data, size_t len)
+static void pass_event_head(struct hf_answer *a, const char *event)
 {
     if (strcmp(event, "message") != 0) {
         hf_tw_raw(&a->w, "event: ");
@@ -341,6 +349,11 @@ static void pass_event(struct hf_answer *a, const char *event, const char *data,
         hf_tw_raw(&a->w, "\n");
     }
     hf_tw_raw(&a->w, "data: ");
+}
+
+static void pass_event(struct hf_answer *a, const char *event, const char *data, size_t len)
+{
+    pass_event_head(a, event);
     if (memchr(data, '\n', len) == NULL) {
         hf_pass_json(a, data, len);
     } else {
@@ -380,6 +393,50 @@ static void decode(struct hf_answer *a, const json_t *event, bool is_whole)
         a->w.out->len = kept;
 }
 
+static bool is_lines(const struct hf_answer *a)
+{
+    return hf_endpoint_dialect(a->opt.upstream) == HF_DIALECT_OLLAMA;
+}
+
+/* The piece as blocks want it; one that only passes through is counted, not read. */
+static bool take_piece(struct hf_answer *a, const struct hf_jsonscan_value *v)
+{
+    const char *s = v->text + 1;
+    size_t n = v->kind == HF_JSON_STRING ? v->len - 2 : 0;
+    if (n > 0 && !a->is_passing && memchr(s, '\\', n) != NULL) {
+        hf_buf_reset(&a->plain);
+        if (hf_buf_reserve(&a->plain, n + 1, NULL) != HF_OK ||
+            hf_jsonscan_str(v, (char *)a->plain.data, n + 1, NULL) != HF_OK)
+            return false;
+        s = (const char *)a->plain.data;
+        n = strlen(s);
+    }
+    piece(a, HF_BLOCK_TEXT, s, n);
+    return true;
+}
+
+/* An event that is nothing but a piece of text; false if it has to be read as a tree. */
+static bool take_quickly(struct hf_answer *a, const char *event, const char *text, size_t len)
+{
+    struct hf_quick q;
+    size_t kept = a->w.out->len;
+    if (!hf_quick_event(a->opt.upstream, text, len, &q) ||
+        (a->is_passing && memchr(text, '\n', len) != NULL) || !take_piece(a, &q.piece))
+        return false;
+    if (a->failed != HF_OK)
+        a->w.out->len = kept;
+    if (a->failed != HF_OK || !a->is_passing)
+        return true;
+    if (!is_lines(a))
+        pass_event_head(a, event);
+    if (q.model.kind == HF_JSON_STRING && a->model != NULL)
+        pass_renamed(a, text, len, &q.model);
+    else
+        hf_tw_bytes(&a->w, text, len);
+    hf_tw_raw(&a->w, is_lines(a) ? "\n" : "\n\n");
+    return true;
+}
+
 static enum hf_code settle(struct hf_answer *a, struct hf_err *err)
 {
     if (a->failed != HF_OK)
@@ -401,6 +458,8 @@ static enum hf_code on_event(void *arg, const char *event, const char *data, siz
             pass_event(a, event, data, len);
         return HF_OK;
     }
+    if (take_quickly(a, event, data, len))
+        return HF_OK;
     if (hf_tj_load_object(data, len, &o, err) != HF_OK) {
         hf_answer_nonsense(a, HF_E_CORRUPT, "an event is no JSON object");
         return HF_OK;
@@ -420,6 +479,8 @@ static enum hf_code on_line(void *arg, const char *line, size_t len, struct hf_e
     a->st.n_events++;
     if (a->is_over)
         return HF_OK;
+    if (take_quickly(a, "", line, len))
+        return HF_OK;
     if (hf_tj_load_object(line, len, &o, err) != HF_OK) {
         hf_answer_nonsense(a, HF_E_CORRUPT, "a line is no JSON object");
         return HF_OK;
@@ -430,11 +491,6 @@ static enum hf_code on_line(void *arg, const char *line, size_t len, struct hf_e
         hf_tw_raw(&a->w, "\n");
     }
     return HF_OK;
-}
-
-static bool is_lines(const struct hf_answer *a)
-{
-    return hf_endpoint_dialect(a->opt.upstream) == HF_DIALECT_OLLAMA;
 }
 
 static void begin(struct hf_answer *a, int64_t now_ms, struct hf_buf *out)

@@ -58,6 +58,7 @@ struct hf_answer {
     struct hf_sse sse;
     struct hf_ndjson lines;
     struct hf_buf whole; /* upstream's answer, when it does not stream */
+    struct hf_buf plain; /* a piece of text without its escapes */
 
     struct hf_block *blocks;
     size_t n_blocks;

@@ -21,7 +21,8 @@
  * with the call locked: they must only note or post something, never call back into the server, and
  * never come after the call was ended.
  *
- * Streams are sent chunked without "Connection: close"; _abort cuts the connection without the last
+ * Streams are sent chunked without "Connection: close" (one that was finished before its head left is
+ * sent whole, with its length); _abort cuts the connection without the last
  * chunk, so that a client sees that something is missing.
  *
  * Limits: head of HF_LIMIT_HTTPD_HEAD bytes, HF_HTTPD_HEADERS headers, body of max_body_bytes, all

@@ -544,6 +544,25 @@ size_t hf_httpd_call_queued(struct hf_httpd_call *c)
     return n;
 }
 
+static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    (void)kind;
+    return MHD_add_response_header(cls, name, value);
+}
+
+/* A stream that is whole before anything of it was sent leaves in one piece, its length known. With
+ * the call locked. */
+static void make_whole(struct hf_httpd_call *c)
+{
+    struct hf_httpd_reply r = {.body = c->queue.data, .len = c->queue.len};
+    struct MHD_Response *resp = whole_response(&r);
+    MHD_get_response_headers(c->response, copy_header, resp);
+    MHD_destroy_response(c->response);
+    c->response = resp;
+    hf_buf_reset(&c->queue);
+}
+
 static void end(struct hf_httpd_call *c, bool is_aborted)
 {
     hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
@@ -551,6 +570,8 @@ static void end(struct hf_httpd_call *c, bool is_aborted)
     hf_assert(c->is_handed && !c->is_finished);
     c->is_finished = true;
     c->is_aborted = is_aborted;
+    if (c->response != NULL && c->is_stream && !is_aborted)
+        make_whole(c);
     wake(c);
     release(c);
 }
