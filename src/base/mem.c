@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 #include "base/assert.h"
 
@@ -81,24 +78,6 @@ void *hf_steal(void *pp)
     memcpy(&p, pp, sizeof(p));
     memcpy(pp, &none, sizeof(none));
     return p;
-}
-
-void hf_mem_tune_server(void)
-{
-#if defined(__GLIBC__)
-    (void)mallopt(M_MMAP_THRESHOLD, 64 << 10);
-    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
-    (void)mallopt(M_TOP_PAD, 256 << 10);
-    (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_MXFAST, 0); /* small pieces are cached by thread anyway */
-#endif
-}
-
-void hf_mem_trim(void)
-{
-#if defined(__GLIBC__)
-    (void)malloc_trim(0);
-#endif
 }
 
 void hf_wipe(void *p, size_t len)

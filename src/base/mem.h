@@ -21,15 +21,6 @@ HF_MUST char *hf_asprintf(const char *fmt, ...) HF_PRINTF(1, 2);
 /* NULL is allowed. */
 void hf_free(void *p);
 
-/*
- * For a server whose memory comes and goes with its requests: large pieces (64 KiB and more) are
- * given back to the system when they are freed, and there is one heap instead of one a processor.
- * Before there are threads. Does nothing where the C library has no such settings.
- */
-void hf_mem_tune_server(void);
-/* What is free goes back to the system: after a peak, it takes milliseconds. */
-void hf_mem_trim(void);
-
 /* Overwrites a secret before it is freed; not left out by the compiler. */
 void hf_wipe(void *p, size_t len);
 

@@ -15,6 +15,7 @@
 #include "cmd/rows.h"
 #include "gateway/gateway.h"
 #include "gateway/plan.h"
+#include "os/heap.h"
 
 struct options {
     struct hf_config_flags config;
@@ -110,7 +111,7 @@ static enum hf_code serve(struct hf_config **cfg, const struct options *o, struc
     sigaddset(&set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    hf_mem_tune_server();
+    hf_heap_for_server();
     HF_TRY(hf_gateway_start(&(*cfg)->gateway, plan, &g, err));
     hf_log(HF_LOG_INFO, "gateway", HF_F_STR("version", HF_VERSION),
            HF_F_STR("listen", hf_gateway_address(g)), HF_F_U64("hosts", plan->n_hosts),

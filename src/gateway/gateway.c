@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "gateway/gateway_int.h"
 #include "os/file.h"
+#include "os/heap.h"
 
 enum { PEM_BYTES = 1 << 20, CONNECTIONS = 4096, STREAMS = 4096, TRIM_FROM = 64, TRIM_MS = 2000 };
 
@@ -36,7 +37,8 @@ static void post_page(struct hf_gateway *g, struct hf_httpd_call *call)
     hf_http_client_post(g->client, &p->task);
 }
 
-/* ---- as requests come in: on the transfer thread, or on the server's own where it has some ---- */
+/* ---- as requests come in: on the transfer thread, or on the server's own where it has some ----
+ */
 
 static void make_id(char id[HF_GW_ID])
 {
@@ -163,7 +165,7 @@ static void give_back_memory(struct hf_gateway *g, uint64_t now_ms)
         return;
     g->busiest = n;
     g->trimmed_ms = now_ms;
-    hf_mem_trim();
+    hf_heap_trim();
 }
 
 static void tick(void *arg)

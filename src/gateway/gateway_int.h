@@ -89,7 +89,7 @@ struct hf_gw_live_host {
     bool has_ps; /* since it came up, and since a model was loaded ahead */
     struct hf_gw_warm warm;
     uint64_t n_warmed;
-    bool is_silent; /* of a request that it has nothing came for a second */
+    bool is_silent;                 /* of a request that it has nothing came for a second */
     struct hf_gw_override override; /* is_out: taken out by the override file */
     char version[40];               /* Ollama's; empty: not known */
     uint64_t tags_ms;               /* when they were asked for last */

@@ -83,14 +83,14 @@ struct hf_request_head {
     char model[HF_MODEL_NAME];
     size_t object_end; /* where the body's closing bracket is */
     struct hf_body_span spans[HF_BODY_VALUES];
-    bool is_stream;             /* by the dialect's default when the field is absent */
-    bool is_load;               /* Ollama: no prompt or messages, so load (or unload) only */
-    bool is_collectable;        /* an answer that is collected from a stream loses nothing:
-                                   no logprobs, no n > 1, no modalities */
-    bool wants_usage;           /* OpenAI: stream_options.include_usage */
-    bool wants_base64;          /* OpenAI embeddings: encoding_format base64 */
-    int64_t max_tokens;         /* 0: the request sets none */
-    int64_t n_answers;          /* n; 0 and 1: one */
+    bool is_stream;      /* by the dialect's default when the field is absent */
+    bool is_load;        /* Ollama: no prompt or messages, so load (or unload) only */
+    bool is_collectable; /* an answer that is collected from a stream loses nothing:
+                            no logprobs, no n > 1, no modalities */
+    bool wants_usage;    /* OpenAI: stream_options.include_usage */
+    bool wants_base64;   /* OpenAI embeddings: encoding_format base64 */
+    int64_t max_tokens;  /* 0: the request sets none */
+    int64_t n_answers;   /* n; 0 and 1: one */
 };
 
 /*

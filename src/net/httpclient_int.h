@@ -33,8 +33,8 @@ struct hf_http_client {
     CURLM *multi;
     struct hf_loop loop;
     struct hf_timer curl_timer;
-    struct hf_timer scan_timer; /* deadlines that libcurl has no option for */
-    uint64_t scan_due_ms;       /* none of them can have passed before */
+    struct hf_timer scan_timer;     /* deadlines that libcurl has no option for */
+    uint64_t scan_due_ms;           /* none of them can have passed before */
     struct hf_http_socket *sockets; /* by descriptor */
     size_t n_sockets;
     struct hf_http_call *active; /* transfer thread */

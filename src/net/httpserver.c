@@ -21,10 +21,10 @@ enum {
     DEFAULT_CONNECTIONS = 4096,
     DEFAULT_IDLE_S = 60,
     THREADS_MAX = 4,
-    REST_TICKS = 20,      /* ticks without any call before the watcher rests */
+    REST_TICKS = 20,       /* ticks without any call before the watcher rests */
     CALLS_PER_TICK_MS = 8, /* many calls are looked at less often: 1,000 every 125 ms */
-    WATCH_MAX = 4096, /* calls looked at in one tick */
-    PULSE_MS = 1000   /* how late idle_s may be on a client's thread */
+    WATCH_MAX = 4096,      /* calls looked at in one tick */
+    PULSE_MS = 1000        /* how late idle_s may be on a client's thread */
 };
 
 /* ---- the list of calls ---- */

@@ -8,22 +8,22 @@
  * The server runs threads of its own (epoll on Linux, poll elsewhere), or, where there is epoll, on
  * the transfer thread of an HTTP client: then a request that is handed on to another server and its
  * answer never change threads. on_request must not block; it may answer at once or keep the call
- * and answer later from any thread: the connection sleeps meanwhile. Every call that was handed to on_request must be ended
- * exactly once, by hf_httpd_call_reply, _finish or _abort, also when its client has left; the call
- * is invalid afterwards. One thread at a time works on a call.
+ * and answer later from any thread: the connection sleeps meanwhile. Every call that was handed to
+ * on_request must be ended exactly once, by hf_httpd_call_reply, _finish or _abort, also when its
+ * client has left; the call is invalid afterwards. One thread at a time works on a call.
  *
  * Back-pressure: what was written and not yet sent waits in a buffer. hf_httpd_call_write takes
  * everything up to HF_LIMIT_HTTPD_QUEUE; the caller stops writing when hf_httpd_call_queued() says
  * HF_HTTPD_HIGH_WATER or more and goes on after on_drain (below HF_HTTPD_LOW_WATER).
  *
  * A client that leaves (closes, resets, or only ends its sending side, as nginx reads it) is told
- * by on_gone, within about HF_HTTPD_WATCH_MS (half a second with 4,000 calls). on_gone and on_drain are called on a server thread
- * with the call locked: they must only note or post something, never call back into the server, and
- * never come after the call was ended.
+ * by on_gone, within about HF_HTTPD_WATCH_MS (half a second with 4,000 calls). on_gone and on_drain
+ * are called on a server thread with the call locked: they must only note or post something, never
+ * call back into the server, and never come after the call was ended.
  *
- * Streams are sent chunked without "Connection: close" (one that was finished before its head left is
- * sent whole, with its length); _abort cuts the connection without the last
- * chunk, so that a client sees that something is missing.
+ * Streams are sent chunked without "Connection: close" (one that was finished before its head left
+ * is sent whole, with its length); _abort cuts the connection without the last chunk, so that a
+ * client sees that something is missing.
  *
  * Limits: head of HF_LIMIT_HTTPD_HEAD bytes, HF_HTTPD_HEADERS headers, body of max_body_bytes, all
  * bodies together max_bodies_bytes, max_connections.
@@ -53,7 +53,7 @@ enum {
 struct hf_httpd_options {
     /* "HOST:PORT", ":PORT" (every address), "[::1]:PORT", "unix:/path". Port 0: any free one. */
     const char *listen;
-    size_t threads;           /* 0: one a processor, 4 at most */
+    size_t threads; /* 0: one a processor, 4 at most */
     /* On this client's transfer thread instead, if the system can; the client must outlive the
      * server, and start, drain and stop are not for that thread. NULL: threads of its own. */
     struct hf_http_client *on_client;

@@ -10,8 +10,13 @@
 #include "base/parse.h"
 #include "net/httpserver_int.h"
 
-enum { ARENA_BYTES = 2048, BODY_FIRST = 4096, READ_BLOCK = 16 << 10, DISCARD_FACTOR = 2,
-       EDIT_SLACK = 128 };
+enum {
+    ARENA_BYTES = 2048,
+    BODY_FIRST = 4096,
+    READ_BLOCK = 16 << 10,
+    DISCARD_FACTOR = 2,
+    EDIT_SLACK = 128
+};
 
 /* ---- life ---- */
 
@@ -371,7 +376,8 @@ void hf_httpd_call_edit_body(struct hf_httpd_call *c, size_t at, size_t len, con
     hf_assert_magic(c, HF_HTTPD_CALL_MAGIC);
     hf_assert(at + len <= c->body_len && c->body != NULL);
     size_t need = c->body_len - len + n + 1;
-    if (need > c->body_cap) { /* a few bytes: not worth a refusal when all bodies are at the limit */
+    if (need >
+        c->body_cap) { /* a few bytes: not worth a refusal when all bodies are at the limit */
         size_t cap = need + EDIT_SLACK;
         atomic_fetch_add(&c->server->bodies, cap - c->body_cap);
         c->body = hf_realloc(c->body, cap, 1);
