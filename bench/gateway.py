@@ -46,6 +46,9 @@ defaults
   timeout client 300s
   timeout server 300s
   http-reuse always
+  option http-no-delay
+  option httplog
+  log stdout format raw local0
 frontend f
   bind 127.0.0.1:%(port)d
   default_backend b

@@ -12,7 +12,14 @@
 #include "os/file.h"
 #include "os/heap.h"
 
-enum { PEM_BYTES = 1 << 20, CONNECTIONS = 4096, STREAMS = 4096, TRIM_FROM = 64, TRIM_MS = 2000 };
+enum {
+    PEM_BYTES = 1 << 20,
+    CONNECTIONS = 4096,
+    STREAMS = 4096,
+    TRIM_FROM = 64,
+    TRIM_FIRST_MS = 1000,
+    TRIM_LAST_MS = 64000
+};
 
 /* A page that is answered on the transfer thread. */
 struct page {
@@ -156,15 +163,21 @@ static void on_refused(void *arg, struct hf_httpd_call *call, enum hf_code why)
 
 /* ---- on the transfer thread ---- */
 
-/* After many requests at a time, what they held goes back to the system. */
+/* After many requests at a time, what they held goes back to the system: again and again at longer
+ * intervals, because connections are closed when their clients like to. */
 static void give_back_memory(struct hf_gateway *g, uint64_t now_ms)
 {
     size_t n = atomic_load(&g->n_requests);
     g->busiest = n > g->busiest ? n : g->busiest;
-    if (g->busiest < TRIM_FROM || n > g->busiest / 8 || now_ms - g->trimmed_ms < TRIM_MS)
+    if (g->busiest >= TRIM_FROM && n <= g->busiest / 8) {
+        g->busiest = n;
+        g->trim_wait_ms = TRIM_FIRST_MS;
+        g->trim_due_ms = now_ms;
+    }
+    if (g->trim_wait_ms == 0 || now_ms < g->trim_due_ms)
         return;
-    g->busiest = n;
-    g->trimmed_ms = now_ms;
+    g->trim_due_ms = now_ms + g->trim_wait_ms;
+    g->trim_wait_ms = g->trim_wait_ms < TRIM_LAST_MS ? g->trim_wait_ms * 2 : 0;
     hf_heap_trim();
 }
 
@@ -240,7 +253,7 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
     struct hf_http_client_opts co = {.thread_name = "hf-gateway",
                                      .conns_per_host = STREAMS,
                                      .conns_all = STREAMS,
-                                     .recv_buffer = 16 << 10,
+                                     .recv_buffer = 8 << 10,
                                      .send_buffer = 16 << 10};
     struct hf_httpd_options so = {.listen = conf->listen,
                                   .max_connections = CONNECTIONS,

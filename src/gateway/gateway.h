@@ -5,9 +5,9 @@
  *   client ─► net/httpserver ─► peek ─► choose (pure) ─► queue (pure) ─► net/httpclient ─► host
  *   client ◄─ bounded buffer ◄─ hold until meaningful ◄─ answer (translate.h) ◄──────────── host
  *
- * Threads: requests are read on the server's threads and posted to the transfer thread of the
- * gateway's own HTTP client, which owns everything else: hosts, queues, requests. No locks. start,
- * reload and stop are the main thread's.
+ * Threads: everything is the transfer thread's of the gateway's own HTTP client: requests as they
+ * are read, hosts, queues, answers. No locks. (Where the server has to have threads of its own,
+ * requests are posted.) start, reload and stop are the main thread's.
  *
  * Commit point: a streaming client hears nothing until the host has said something meaningful
  * (HF_GW_HOLD_* at most); one that does not stream hears nothing until the answer is whole. Before

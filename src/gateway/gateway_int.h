@@ -188,8 +188,9 @@ struct hf_gateway {
     struct hf_gw_forward *forwards;
     atomic_size_t n_requests;
     size_t busiest; /* requests at a time since memory was given back */
-    uint64_t trimmed_ms;
-    int64_t n_retries; /* under way */
+    uint64_t trim_due_ms;
+    uint64_t trim_wait_ms; /* to the next one; 0: enough was done */
+    int64_t n_retries;     /* under way */
     size_t n_waiting;
     struct hf_sticky *sticky;
     struct hf_gwq_lane paused;
@@ -206,7 +207,7 @@ struct hf_gateway {
     uint64_t n_by_reason[HF_GW_REASONS_];
     uint64_t n_refused;
     char id[HF_GW_ID]; /* of this gateway, against loops */
-    size_t max_body;   /* of the start: the server's threads read it */
+    size_t max_body;   /* of the start: read as requests come */
     char *tls_cert;
     char *tls_key;
 };
@@ -243,7 +244,7 @@ uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint
 void hf_gw_discover(struct hf_gateway *g, const char *model, struct hf_gw_route *out);
 
 /* ---- request.c ---- */
-/* Posted from a server thread. */
+/* Called as the request comes, or posted from a server thread where the server has threads. */
 void hf_gw_request_begin(struct hf_task *task);
 void hf_gw_request_gone(struct hf_task *task);
 void hf_gw_request_drain(struct hf_task *task);
