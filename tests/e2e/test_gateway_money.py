@@ -270,6 +270,14 @@ def test_budget_that_is_used_up_in_each_dialect_and_what_is_free_goes_on(house):
         a = Answer(g.port, front, "far", front != "openai", headers=bearer(KIM), **(
             {"options": {"num_predict": 4000}} if front == "ollama" else {"max_tokens": 4000}))
         assert a.status == 429 and "money-per-day" in a.error and a.headers["x-should-retry"] == "false", vars(a)
+    # The vendors' clients, which try again by themselves, don't.
+    with pytest.raises(openai.RateLimitError, match="money-per-day"):
+        openai.OpenAI(base_url="http://127.0.0.1:%d/v1" % g.port, api_key=KIM).chat.completions.create(
+            model="far", messages=HI, max_tokens=4000)
+    with pytest.raises(anthropic.RateLimitError, match="money-per-day"):
+        anthropic.Anthropic(base_url="http://127.0.0.1:%d" % g.port, api_key=KIM).messages.create(
+            model="far", messages=HI, max_tokens=4000)
+    assert [r[7] for r in wait_rows(g, 5)] == ["over-budget"] * 5
     # A route that has a free candidate takes that instead.
     Answer(g.port, "openai", "both", False, headers=bearer(KIM), max_tokens=4000).whole("local")
     Answer(g.port, "openai", "near", False, headers=bearer(KIM)).whole("local")
