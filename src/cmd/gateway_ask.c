@@ -188,8 +188,8 @@ static void budgets_text(const struct hf_jsonscan_value *array, char out[TEXT])
 static enum hf_code account_row(const struct hf_jsonscan_value *item, struct hf_table *t,
                                 struct hf_err *err)
 {
-    static const char *const keys[] = {"name",        "active",      "tokens_today", "cost_today",
-                                       "cost_in_all", "budgets"};
+    static const char *const keys[] = {"name",       "active",      "tokens_today",
+                                       "cost_today", "cost_in_all", "budgets"};
     struct hf_jsonscan_value v[HF_ARRAY_LEN(keys)];
     char text[TEXT];
     HF_TRY(hf_jsonscan_find(item->text, item->len, keys, HF_ARRAY_LEN(keys), v, err));
