@@ -351,6 +351,40 @@ def test_journal_that_cannot_be_written_refuses_only_who_has_a_budget(house):
     assert [r[0] for r in wait_rows(g, 3) if r[7] == "ok"] == ["bot", "kim"]
 
 
+def test_the_journal_adds_up_whatever_fails(house, rng):
+    """Every request has one last row, sums are the rows', nothing stays set aside."""
+    faults = ["ok", "500", "429", "400", "reset", "cut-later", "error-first", "error-later", "no-end", "empty", "slow"]
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "100"}, {"name": "bot", "key": BOT}],
+              [{"name": f, "to": ["cloud/" + f, "local/ok"]} for f in faults], **{"pause-timeout": "1s"})
+    g.wait_hosts(local="up", cloud="up")
+    asked = [(rng.choice(faults), rng.choice(KINDS), rng.random() < 0.5, rng.choice((KIM, BOT)), rng.random() < 0.2)
+             for _ in range(120)]
+
+    def one(what):
+        model, front, stream, key, leaves = what
+        if not leaves:
+            return Answer(g.port, front, model, stream, headers=bearer(key)).status
+        body = json.dumps(body_of(front, model, stream))
+        c = socket.create_connection(("127.0.0.1", g.port))
+        c.sendall(("POST %s HTTP/1.1\r\nHost: x\r\nx-api-key: %s\r\nContent-Length: %d\r\n\r\n%s"
+                   % (PATHS[front], key, len(body), body)).encode())
+        c.close()
+        return 0
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, asked))
+    procs.wait_until(lambda: json.loads(g.get("/holdfast/status")[1])["requests"] == 0)
+    procs.wait_until(lambda: rows(g, "SELECT sum(is_last) FROM usage") == [(len(asked),)],
+                     why=lambda: repr(rows(g, "SELECT sum(is_last), count(*) FROM usage")))
+    assert rows(g, "SELECT count(*), max(n) FROM (SELECT sum(is_last) n FROM usage GROUP BY request)") == [(len(asked), 1)]
+    assert rows(g, "SELECT key, sum(micro), sum(tokens_in + tokens_out) FROM usage GROUP BY key") == \
+        rows(g, "SELECT key, sum(micro), sum(tokens) FROM spent GROUP BY key")
+    assert rows(g, "SELECT count(*) FROM hold") == [(0,)]
+    kim = account(g, "kim")
+    assert float(kim["cost_held"]) == 0 and kim["active"] == 0
+    assert rows(g, "SELECT sum(micro) FROM spent WHERE key = 'kim'")[0][0] == round(float(kim["cost_today"]) * 1e6)
+
+
 def test_client_that_leaves_while_its_hold_waits_for_the_disk(house):
     g = house([{"name": "kim", "key": KIM, "money-per-day": "1"}])
     g.wait_hosts(cloud="up")
