@@ -163,6 +163,72 @@ static enum hf_code print_json(struct hf_http_reply *r, struct hf_err *err)
 
 /* ---- the questions ---- */
 
+/* "money-per-day 1.25 of 5" and so on, all budgets of a key. */
+static void budgets_text(const struct hf_jsonscan_value *array, char out[TEXT])
+{
+    static const char *const keys[] = {"budget", "left", "limit"};
+    struct hf_jsonscan s;
+    struct hf_jsonscan_value item;
+    struct hf_jsonscan_value v[3];
+    char text[3][TEXT];
+    bool is_member = false;
+    out[0] = '\0';
+    if (array->kind != HF_JSON_ARRAY ||
+        hf_jsonscan_open(&s, array->text, array->len, NULL) != HF_OK)
+        return;
+    while (hf_jsonscan_next(&s, NULL, &item, &is_member, NULL) == HF_OK && is_member) {
+        size_t len = strlen(out);
+        if (hf_jsonscan_find(item.text, item.len, keys, 3, v, NULL) != HF_OK)
+            return;
+        snprintf(out + len, TEXT - len, "%s%.30s %.30s of %.30s", len == 0 ? "" : ", ",
+                 cell(&v[0], text[0]), cell(&v[1], text[1]), cell(&v[2], text[2]));
+    }
+}
+
+static enum hf_code account_row(const struct hf_jsonscan_value *item, struct hf_table *t,
+                                struct hf_err *err)
+{
+    static const char *const keys[] = {"name",       "active",      "tokens_today",
+                                       "cost_today", "cost_in_all", "budgets"};
+    struct hf_jsonscan_value v[HF_ARRAY_LEN(keys)];
+    char text[TEXT];
+    HF_TRY(hf_jsonscan_find(item->text, item->len, keys, HF_ARRAY_LEN(keys), v, err));
+    for (size_t i = 0; i + 1 < HF_ARRAY_LEN(keys); i++)
+        hf_table_cell(t, cell(&v[i], text));
+    budgets_text(&v[HF_ARRAY_LEN(keys) - 1], text);
+    hf_table_cell(t, text);
+    return HF_OK;
+}
+
+static enum hf_code accounts_text(struct hf_http_reply *r, struct hf_err *err)
+{
+    static const char *const keys[] = {"keys"};
+    static const char *const columns[] = {"key",        "active",      "tokens today",
+                                          "cost today", "cost in all", "left"};
+    struct hf_jsonscan s;
+    struct hf_jsonscan_value all;
+    struct hf_jsonscan_value item;
+    struct hf_table t;
+    bool is_member = true;
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 1, &all, err));
+    HF_TRY(hf_jsonscan_open(&s, all.text, all.len, err));
+    HF_TRY(hf_out_print(err, "\n"));
+    hf_table_init(&t, HF_ARRAY_LEN(columns));
+    for (size_t i = 0; i < HF_ARRAY_LEN(columns); i++)
+        hf_table_cell(&t, columns[i]);
+    enum hf_code rc = HF_OK;
+    while (rc == HF_OK) {
+        rc = hf_jsonscan_next(&s, NULL, &item, &is_member, err);
+        if (rc != HF_OK || !is_member)
+            break;
+        rc = account_row(&item, &t, err);
+    }
+    if (rc == HF_OK)
+        rc = hf_table_print(&t, err);
+    hf_table_deinit(&t);
+    return rc;
+}
+
 static enum hf_code status_text(struct hf_http_reply *r, struct hf_err *err)
 {
     static const char *const keys[] = {"version", "uptime_ms", "requests",
@@ -172,7 +238,7 @@ static enum hf_code status_text(struct hf_http_reply *r, struct hf_err *err)
     HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, HF_ARRAY_LEN(keys), v, err));
     for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
         HF_TRY(hf_out_print(err, "%-10s %s\n", keys[i], cell(&v[i], text)));
-    return HF_OK;
+    return accounts_text(r, err);
 }
 
 enum hf_code hf_gateway_ask_status(const struct hf_gateway_ask *a, struct hf_err *err)

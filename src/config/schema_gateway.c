@@ -248,9 +248,9 @@ static const struct hf_key gateway_keys[] = {
             "from it such as +01:00."},
     {.name = "default-output-tokens", .kind = HF_KEY_INT, .offset = F(default_output_tokens),
      .def = "4096", .min = 1, .max = 10000000, .since = "holdfast",
-     .doc = "What is set aside for an answer when the request says no limit of its own. What an "
-            "answer uses beyond it is charged all the same, so it should be the most a model "
-            "writes."},
+     .doc = "What is set aside for an answer when the request says no limit of its own; towards "
+            "Anthropic, which wants one, it is the limit. What an answer uses beyond it is "
+            "charged all the same, so it should be the most a model writes."},
     BUDGET_ROWS("all requests together"),
 };
 #undef F

@@ -162,6 +162,7 @@ bool hf_gw_page_access(struct hf_gateway *g, struct hf_httpd_call *call)
     const struct hf_gw_keys *keys = &g->plan->keys;
     enum page_scope scope = scope_of(hf_httpd_call_path(call));
     struct hf_api_error e;
+    struct hf_gw_headers h = {.n = 0};
     if (keys->n == 0 || scope == SCOPE_OPEN)
         return true;
     if (scope == SCOPE_ADMIN && !hf_gw_keys_have_admin(keys) && hf_gw_is_from_here(call))
@@ -175,6 +176,8 @@ bool hf_gw_page_access(struct hf_gateway *g, struct hf_httpd_call *call)
         hf_api_error_set(&e, HF_API_AUTH, "key %s may not see this (its scope: admin)", k->name);
         forbid(&e);
     }
-    hf_gw_reply_error(call, hf_gw_path_dialect(call), &e, NULL);
+    if (k == NULL)
+        hf_gw_header(&h, "WWW-Authenticate", "Bearer");
+    hf_gw_reply_error(call, hf_gw_path_dialect(call), &e, &h);
     return false;
 }

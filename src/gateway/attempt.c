@@ -305,6 +305,7 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
         .keep_alive = r->route->keep_alive,
         .is_anthropic_2026 =
             h->conf->api_version != NULL && strcmp(h->conf->api_version, "2026-10-21") >= 0,
+        .default_max_tokens = r->g->conf->default_output_tokens, /* as was set aside */
         .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable && !r->head.is_load,
     };
     r->is_in_place = edit_body(r, &t);

@@ -180,12 +180,56 @@ static void test_midnight(void **state)
     assert_int_equal(b.day, 6);
 }
 
+/* Any order of holds, ends and midnights: what was held covers what is used, so no limit is passed,
+ * and in the end nothing is held. */
+static void test_any_order(void **state)
+{
+    enum { OPEN = 16, STEPS = 5000, LIMIT = 1000 };
+    static const struct hf_config_budget limits = {LIMIT, 50 * LIMIT, LIMIT, -1};
+    (void)state;
+    for (uint32_t seed = 1; seed <= 20; seed++) {
+        struct hf_gw_budget b = {.day = 1};
+        struct hf_gw_hold open[OPEN] = {{0}};
+        uint32_t x = seed;
+        for (int i = 0; i < STEPS; i++) {
+            x = x * 1664525u + 1013904223u;
+            struct hf_gw_hold *h = &open[x >> 8 & (OPEN - 1)];
+            int64_t n = x >> 20 & 255;
+            if (h->day != 0) {
+                struct hf_gw_amount used = {h->amount.micro * (n & 3) / 3, h->amount.tokens / 2};
+                hf_gw_budget_settle(&b, h, h->day, &used);
+                *h = (struct hf_gw_hold){0};
+            } else if (n == 7) {
+                hf_gw_budget_roll(&b, b.day + 1);
+            } else if (hf_gw_budget_check(&b, &limits, &(struct hf_gw_amount){n, n}) ==
+                       HF_GW_LIMITS_) {
+                *h = hold_of(b.day, n, n);
+                hf_gw_budget_hold(&b, h);
+            }
+            if (b.spent_day.micro + b.held_day.micro > LIMIT ||
+                b.spent_day.tokens + b.held_day.tokens > LIMIT ||
+                b.spent_all.micro + b.held_all.micro > 50 * LIMIT)
+                fail_msg("seed %u step %d: a limit was passed", seed, i);
+        }
+        for (int i = 0; i < OPEN; i++) {
+            if (open[i].day != 0)
+                hf_gw_budget_settle(&b, &open[i], open[i].day, &open[i].amount);
+        }
+        assert_int_equal(b.held_all.micro + b.held_all.tokens, 0);
+        assert_int_equal(b.held_day.micro + b.held_day.tokens, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cost),   cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_days),   cmocka_unit_test(test_a_budget_for_50_lets_50_of_200_pass),
-        cmocka_unit_test(test_limits), cmocka_unit_test(test_midnight),
+        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_days),
+        cmocka_unit_test(test_a_budget_for_50_lets_50_of_200_pass),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_midnight),
+        cmocka_unit_test(test_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,8 +168,7 @@ static void settle(struct hf_gw_request *r, const struct hf_gw_amount *used)
     b->is_held = false;
 }
 
-/* Nothing was sent: what was set aside is free again. */
-static void release(struct hf_gw_request *r)
+void hf_gw_bill_release(struct hf_gw_request *r)
 {
     static const struct hf_gw_amount nothing = {0};
     if (!r->bill.is_held)
@@ -216,7 +215,7 @@ enum hf_gw_held hf_gw_bill_hold(struct hf_gw_request *r, const struct hf_gw_host
     struct hf_gw_bill *b = &r->bill;
     const struct hf_config_budget *own = limits_of(b->key);
     hf_assert(b->account != NULL && !b->is_waiting);
-    release(r);
+    hf_gw_bill_release(r);
     if ((!hf_gw_is_limited(own) && !hf_gw_is_limited(&g->conf->budget)) || is_for_free(r))
         return HF_GW_HELD;
     const struct hf_config_gateway_price *price = hf_gw_price_find(g->conf, host->name, model);
@@ -343,6 +342,7 @@ static void close_try(struct hf_gw_request *r, const struct ending *e)
     }
     write_use(r, e, &t, &used, is_estimated);
     settle(r, &used);
+    b->cost += used.micro;
     b->billed = r->attempts;
 }
 
@@ -397,7 +397,9 @@ void hf_gw_bill_over(struct hf_gw_request *r)
 
 bool hf_gw_bill_headers(const struct hf_gw_request *r, struct hf_gw_headers *h)
 {
-    if (r->last != HF_GW_BUDGET && r->last != HF_GW_KEY_LIMIT)
+    if (r->last == HF_GW_NO_KEY)
+        hf_gw_header(h, "WWW-Authenticate", "Bearer");
+    if (r->last != HF_GW_BUDGET && r->last != HF_GW_KEY_LIMIT && r->last != HF_GW_NO_KEY)
         return false;
     if (r->retry_after_ms > 0)
         hf_gw_header(h, "Retry-After", "%" PRIu64, (r->retry_after_ms + 999) / 1000);

@@ -64,6 +64,7 @@ struct hf_gw_bill {
     struct hf_task told_task;
     int64_t number; /* of the newest record */
     int billed;     /* tries that are settled */
+    int64_t cost;   /* of them, millionths */
     enum hf_gw_limit over;
     bool is_over; /* a candidate was passed over for lack of budget */
     bool is_over_all;
@@ -88,13 +89,15 @@ enum hf_gw_held {
 /* Sets aside what the request may cost on that host; what was set aside before is given back. */
 enum hf_gw_held hf_gw_bill_hold(struct hf_gw_request *r, const struct hf_gw_host *host,
                                 const char *model);
+/* What was set aside is free again: nothing was sent, and nothing will be for a while. */
+void hf_gw_bill_release(struct hf_gw_request *r);
 /* The present try is over, another follows. */
 void hf_gw_bill_try(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms);
 /* The request is over; while its call is still there. */
 void hf_gw_bill_end(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms);
 /* Makes r->error of the budget that was passed. */
 void hf_gw_bill_over(struct hf_gw_request *r);
-/* When to come back, for a request that a limit of its key refused; false for any other. */
+/* What a client whose key was refused, or has no more, has to know; false for any other. */
 bool hf_gw_bill_headers(const struct hf_gw_request *r, struct hf_gw_headers *h);
 
 /* ---- access.c ---- */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "codec/jsonscan.h"
 #include "gateway/gateway_int.h"
 
@@ -44,6 +45,11 @@ void hf_gw_answer_headers(const struct hf_gw_request *r, struct hf_gw_headers *h
         hf_gw_header(h, "X-Holdfast-Tried", "%s", r->trail);
     if (r->queued_ms > 0)
         hf_gw_header(h, "X-Holdfast-Queue-Ms", "%llu", (unsigned long long)r->queued_ms);
+    if (r->bill.cost > 0) { /* of a stream it is not known yet */
+        char cost[HF_MICRO_TEXT];
+        hf_micro_format(r->bill.cost, cost);
+        hf_gw_header(h, "X-Holdfast-Cost", "%s", cost);
+    }
     if (r->report.n_dropped > 0)
         hf_gw_header(h, "X-Holdfast-Dropped-Params", "%s", r->report.dropped);
 }
@@ -369,6 +375,7 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
             r->paused_until_ms =
                 now_ms + wait_ms < r->deadline_ms ? now_ms + wait_ms : r->deadline_ms;
         r->entry.deadline_ms = r->paused_until_ms;
+        hf_gw_bill_release(r);
         r->tried = 0; /* after the pause everybody gets another chance */
         r->failed_hosts = 0;
         r->may_cloud = true;

@@ -249,6 +249,10 @@ static void test_estimate(void **state)
     assert_int_equal(hf_request_estimate_tokens("", 0), 1);
     assert_in_range(hf_request_estimate_tokens("The quick brown fox jumps over it.", 34), 8, 12);
     assert_in_range(hf_request_estimate_tokens(image, 200000), 1000, 2000);
+    /* The bound holds for a token a byte; an image is no text there either. */
+    assert_int_equal(hf_request_bound_tokens("", 0), 1);
+    assert_int_equal(hf_request_bound_tokens("\xe4\xbd\xa0\xe5\xa5\xbd", 6), 7);
+    assert_in_range(hf_request_bound_tokens(image, 200000), 1500, 6000);
     hf_free(image);
 }
 
