@@ -422,6 +422,8 @@ void hf_gw_hosts_deinit(struct hf_gateway *g)
             struct hf_gw_slot *s = h->slots;
             h->slots = s->next;
             hf_assert(s->lane.n == 0);
+            for (int op = 0; op < HF_GENAI_OPS; op++)
+                hf_free(s->genai[op]);
             hf_free(s->model);
             hf_free(s);
         }
