@@ -409,6 +409,7 @@ void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms)
         if (is_out != was_out)
             hf_gw_host_event(h, is_out ? HF_HEALTH_DRAIN : HF_HEALTH_UNDRAIN, now_ms);
         hf_gw_host_refresh(h);
+        hf_gw_prewarm_reset(h);
     }
 }
 

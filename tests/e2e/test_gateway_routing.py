@@ -1,6 +1,7 @@
 """Where requests go beyond who is up: memory, prompt caches, models loaded ahead, waiting that can be seen."""
 import concurrent.futures
 import json
+import signal
 
 import anthropic
 import ollama
@@ -156,6 +157,17 @@ def test_models_are_loaded_ahead_as_far_as_they_fit(make):
     g.a.start()
     g.a.set(**BIG)
     procs.wait_until(lambda: loads() == ["big:1"])
+
+
+def test_a_changed_list_of_models_to_load_counts_at_once(make):
+    g = make({"a": {"says": BIG}})
+    with open(g.file) as f:
+        conf = json.load(f)
+    conf["gateway"]["hosts"][0]["prewarm"] = ["big:1"]
+    with open(g.file, "w") as f:
+        json.dump(conf, f)
+    g.p.signal(signal.SIGHUP)
+    procs.wait_until(lambda: [e["model"] for e in g.a.log() if e["path"] == "/api/generate"] == ["big:1"])
 
 
 # ---- waiting that can be seen
