@@ -406,15 +406,22 @@ enum hf_code hf_gateway_ask_routes(const struct hf_gateway_ask *a, const struct 
 
 static enum hf_code what_if_text(struct hf_http_reply *r, struct hf_err *err)
 {
-    static const char *const keys[] = {"routes", "hosts"};
-    static const char *const routes[] = {
-        "model", "what", "now", "then", "fit", "requests_per_hour", "tokens_out_per_hour"};
+    static const char *const keys[] = {"routes", "hosts", "cost_more_per_hour"};
+    static const char *const routes[] = {"model",
+                                         "what",
+                                         "now",
+                                         "then",
+                                         "fit",
+                                         "requests_per_hour",
+                                         "tokens_out_per_hour",
+                                         "cost_more_per_hour"};
     static const char *const hosts[] = {
         "name", "state", "routes_more", "memory_bytes", "loaded_bytes", "added_bytes", "fits"};
-    struct hf_jsonscan_value v[2];
-    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 2, v, err));
+    struct hf_jsonscan_value v[3];
+    char text[TEXT];
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 3, v, err));
     HF_TRY(hf_gateway_ask_table(&v[0], routes, HF_ARRAY_LEN(routes), err));
-    HF_TRY(hf_out_print(err, "\n"));
+    HF_TRY(hf_out_print(err, "\ncost more per hour: %s\n\n", cell(&v[2], text)));
     return hf_gateway_ask_table(&v[1], hosts, HF_ARRAY_LEN(hosts), err);
 }
 

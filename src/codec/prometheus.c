@@ -68,10 +68,19 @@ void hf_prom_family(struct hf_prom *p, const char *name, const char *type, const
     put_text(p, "\n");
 }
 
-void hf_prom_value(struct hf_prom *p, const struct hf_prom_label *labels, size_t n, double value)
+/* le: value of one more label; NULL: none. */
+struct sample {
+    const char *suffix;
+    const double *le;
+    double value;
+};
+
+static void put_sample(struct hf_prom *p, const struct hf_prom_label *labels, size_t n,
+                       const struct sample *s)
 {
     hf_assert(p->family != NULL);
     put_text(p, p->family);
+    put_text(p, s->suffix);
     for (size_t i = 0; i < n; i++) {
         put_text(p, i == 0 ? "{" : ",");
         put_text(p, labels[i].name);
@@ -79,9 +88,33 @@ void hf_prom_value(struct hf_prom *p, const struct hf_prom_label *labels, size_t
         put_escaped(p, labels[i].value == NULL ? "" : labels[i].value, true);
         put_text(p, "\"");
     }
-    put_text(p, n == 0 ? " " : "} ");
-    put_number(p, value);
+    if (s->le != NULL) {
+        put_text(p, n == 0 ? "{le=\"" : ",le=\"");
+        put_number(p, *s->le);
+        put_text(p, "\"");
+    }
+    put_text(p, n == 0 && s->le == NULL ? " " : "} ");
+    put_number(p, s->value);
     put_text(p, "\n");
+}
+
+void hf_prom_value(struct hf_prom *p, const struct hf_prom_label *labels, size_t n, double value)
+{
+    put_sample(p, labels, n, &(struct sample){"", NULL, value});
+}
+
+void hf_prom_histogram(struct hf_prom *p, const struct hf_prom_label *labels, size_t n,
+                       const struct hf_prom_hist *h)
+{
+    static const double infinite = INFINITY;
+    uint64_t below = 0;
+    for (size_t i = 0; i < h->n; i++) {
+        below += h->counts[i];
+        put_sample(p, labels, n, &(struct sample){"_bucket", &h->bounds[i], (double)below});
+    }
+    put_sample(p, labels, n, &(struct sample){"_bucket", &infinite, (double)h->count});
+    put_sample(p, labels, n, &(struct sample){"_sum", NULL, h->sum});
+    put_sample(p, labels, n, &(struct sample){"_count", NULL, (double)h->count});
 }
 
 enum hf_code hf_prom_end(struct hf_prom *p, struct hf_err *err)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -31,10 +32,22 @@ struct hf_prom_label {
 };
 
 void hf_prom_init(struct hf_prom *p, struct hf_buf *out);
-/* type: "gauge" or "counter". name and help: static texts; a newline in help is escaped. */
+/* type: "gauge", "counter" or "histogram". name and help: static texts; a newline in help is
+ * escaped. */
 void hf_prom_family(struct hf_prom *p, const char *name, const char *type, const char *help);
 /* Whole numbers up to 2^53 are written as such. */
 void hf_prom_value(struct hf_prom *p, const struct hf_prom_label *labels, size_t n, double value);
+/* counts: n, one a bound and not cumulative; what is beyond all bounds is only in count. */
+struct hf_prom_hist {
+    const double *bounds;
+    const uint64_t *counts;
+    size_t n;
+    uint64_t count;
+    double sum;
+};
+/* _bucket of each bound and of +Inf, _sum and _count. */
+void hf_prom_histogram(struct hf_prom *p, const struct hf_prom_label *labels, size_t n,
+                       const struct hf_prom_hist *h);
 HF_MUST enum hf_code hf_prom_end(struct hf_prom *p, struct hf_err *err);
 
 #endif

@@ -57,6 +57,29 @@ static void test_labels(void **state)
     hf_buf_deinit(&out);
 }
 
+static void test_histogram(void **state)
+{
+    static const double bounds[] = {0.25, 1};
+    static const uint64_t counts[] = {2, 1};
+    struct hf_prom_hist h = {.bounds = bounds, .counts = counts, .n = 2, .count = 4, .sum = 7.5};
+    struct hf_prom_label label = {"host", "a"};
+    struct hf_buf out;
+    struct hf_prom p;
+    (void)state;
+    hf_buf_init(&out, 1000);
+    hf_prom_init(&p, &out);
+    hf_prom_family(&p, "x", "histogram", "X.");
+    hf_prom_histogram(&p, &label, 1, &h);
+    hf_prom_histogram(&p, NULL, 0, &h);
+    assert_int_equal(hf_prom_end(&p, NULL), HF_OK);
+    assert_string_equal(hf_buf_str(&out),
+                        "# HELP x X.\n# TYPE x histogram\nx_bucket{host=\"a\",le=\"0.25\"} 2\n"
+                        "x_bucket{host=\"a\",le=\"1\"} 3\nx_bucket{host=\"a\",le=\"+Inf\"} 4\n"
+                        "x_sum{host=\"a\"} 7.5\nx_count{host=\"a\"} 4\nx_bucket{le=\"0.25\"} 2\n"
+                        "x_bucket{le=\"1\"} 3\nx_bucket{le=\"+Inf\"} 4\nx_sum 7.5\nx_count 4\n");
+    hf_buf_deinit(&out);
+}
+
 static void test_full(void **state)
 {
     (void)state;
@@ -74,7 +97,8 @@ static void test_full(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers),
-                                       cmocka_unit_test(test_labels), cmocka_unit_test(test_full)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_histogram), cmocka_unit_test(test_full)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

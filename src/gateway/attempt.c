@@ -24,7 +24,7 @@ void hf_gw_attempt_clear(struct hf_gw_request *r)
     hf_buf_init(&r->error_body, HF_GW_ERROR_BYTES);
     r->status = 0;
     r->stop = HF_GW_OK;
-    r->first_byte_ms = r->last_byte_ms = r->progress_ms = r->done_ms = 0;
+    r->first_byte_ms = r->last_byte_ms = r->progress_ms = r->done_ms = r->first_token_ms = 0;
     r->pieces = 0;
 }
 
@@ -117,6 +117,8 @@ static void note_progress(struct hf_gw_request *r, uint64_t now_ms)
 {
     const struct hf_answer_state *s = hf_answer_state(r->answer);
     r->last_byte_ms = now_ms;
+    if (s->is_meaningful && r->first_token_ms == 0)
+        r->first_token_ms = now_ms;
     if (s->n_pieces != r->pieces || s->is_done)
         r->progress_ms = now_ms;
     if (s->is_done && r->done_ms == 0)
@@ -323,7 +325,8 @@ static size_t put_headers(const struct hf_gw_request *r, struct hf_http_header *
 {
     const char *hops = hf_httpd_call_header(r->call, "X-Holdfast-Hop");
     const struct hf_gw_host *c = r->slot->host->conf;
-    static const char *const passed[] = {"traceparent", "tracestate", "anthropic-beta"};
+    const char *beta = hf_httpd_call_header(r->call, "anthropic-beta");
+    const char *state = hf_httpd_call_header(r->call, "tracestate");
     size_t n = 0;
     h[n++] = (struct hf_http_header){"Content-Type", "application/json"};
     snprintf(t->hops, sizeof(t->hops), "%s%s%s", hops == NULL ? "" : hops, hops == NULL ? "" : ",",
@@ -337,11 +340,11 @@ static size_t put_headers(const struct hf_gw_request *r, struct hf_http_header *
         snprintf(t->bearer, sizeof(t->bearer), "Bearer %s", c->api_key);
         h[n++] = (struct hf_http_header){"Authorization", t->bearer};
     }
-    for (size_t i = 0; i < HF_ARRAY_LEN(passed); i++) {
-        const char *value = hf_httpd_call_header(r->call, passed[i]);
-        if (value != NULL && (i < 2 || c->kind == HF_CONFIG_ANTHROPIC))
-            h[n++] = (struct hf_http_header){passed[i], value};
-    }
+    h[n++] = (struct hf_http_header){"traceparent", r->trace.parent};
+    if (state != NULL && !r->trace.is_ours)
+        h[n++] = (struct hf_http_header){"tracestate", state};
+    if (beta != NULL && c->kind == HF_CONFIG_ANTHROPIC)
+        h[n++] = (struct hf_http_header){"anthropic-beta", beta};
     hf_assert(n <= HEADERS_MAX);
     return n;
 }

@@ -145,6 +145,16 @@ struct burden {
     size_t n_models;
 };
 
+/* What the answers to one question have in common. */
+struct what_if {
+    struct hf_gateway *g;
+    size_t dead;
+    struct burden *burdens;          /* one a host */
+    const struct hf_gw_slot **moved; /* whose traffic is in the sum: routes may share one */
+    size_t n_moved;
+    int64_t micro; /* an hour, more than now */
+};
+
 static void add_burden(struct burden *b, const struct hf_gw_live_host *h, const char *model)
 {
     const struct hf_model *file = hf_models_find(&h->tags, model);
@@ -178,25 +188,51 @@ static void put_place(struct hf_json *j, const char *key, const struct hf_gatewa
     hf_json_kstr(j, key, text);
 }
 
-/* Of the place a route goes to now; since the gateway started. */
-static void put_traffic(struct hf_json *j, struct hf_gateway *g, const struct hf_gw_candidate *c,
-                        uint64_t up_ms)
+static int64_t cost(const struct hf_gateway *g, const struct hf_gw_candidate *c,
+                    const struct hf_gw_tokens *t)
 {
-    const struct hf_gw_slot *s = c == NULL ? NULL : hf_gw_slot_find(&g->hosts[c->host], c->model);
-    if (s == NULL || up_ms == 0)
-        return;
-    hf_json_ku64(j, "requests_per_hour", s->n_ok * HOUR_MS / up_ms);
-    hf_json_ku64(j, "tokens_in_per_hour", s->tokens_in * HOUR_MS / up_ms);
-    hf_json_ku64(j, "tokens_out_per_hour", s->tokens_out * HOUR_MS / up_ms);
+    return hf_gw_cost(hf_gw_price_find(g->conf, g->hosts[c->host].conf->name, c->model), t);
 }
 
-static void put_route(struct hf_json *j, struct hf_gateway *g, const struct hf_gw_route *route,
-                      size_t dead, struct burden *burdens)
+/* Adds it to the sum unless another route has; the traffic of one place moves once. */
+static void add_cost(struct what_if *w, const struct hf_gw_slot *s, int64_t micro)
 {
+    for (size_t i = 0; i < w->n_moved; i++) {
+        if (w->moved[i] == s)
+            return;
+    }
+    w->moved[w->n_moved++] = s;
+    w->micro += micro;
+}
+
+/* Of the place a route goes to now, since the gateway started, and what that costs elsewhere. */
+static void put_traffic(struct hf_json *j, struct what_if *w, const struct hf_gw_candidate *from,
+                        const struct hf_gw_candidate *to)
+{
+    uint64_t up_ms = hf_clock_mono_ms() - w->g->started_ms;
+    const struct hf_gw_slot *s =
+        from == NULL ? NULL : hf_gw_slot_find(&w->g->hosts[from->host], from->model);
+    if (s == NULL || up_ms == 0)
+        return;
+    struct hf_gw_tokens t = {.input = (int64_t)(s->tokens_in * HOUR_MS / up_ms),
+                             .output = (int64_t)(s->tokens_out * HOUR_MS / up_ms)};
+    hf_json_ku64(j, "requests_per_hour", s->n_ok * HOUR_MS / up_ms);
+    hf_json_ki64(j, "tokens_in_per_hour", t.input);
+    hf_json_ki64(j, "tokens_out_per_hour", t.output);
+    if (to == NULL)
+        return;
+    int64_t more = cost(w->g, to, &t) - cost(w->g, from, &t);
+    hf_json_kdbl(j, "cost_more_per_hour", (double)more / 1e6);
+    add_cost(w, s, more);
+}
+
+static void put_route(struct hf_json *j, struct what_if *w, const struct hf_gw_route *route)
+{
+    struct hf_gateway *g = w->g;
     struct outlook now;
     struct outlook then;
     look_out(g, route->name, g->n_hosts, &now);
-    look_out(g, route->name, dead, &then);
+    look_out(g, route->name, w->dead, &then);
     const struct hf_gw_candidate *from = taken(&now);
     const struct hf_gw_candidate *to = taken(&then);
     const char *what = what_happens(g, from, to, &then);
@@ -208,10 +244,10 @@ static void put_route(struct hf_json *j, struct hf_gateway *g, const struct hf_g
     put_place(j, "then", g, to);
     if (to != NULL)
         put_fit(j, &g->hosts[to->host], to->model);
-    put_traffic(j, g, from, hf_clock_mono_ms() - g->started_ms);
+    put_traffic(j, w, from, to);
     hf_json_object_end(j);
     if (to != NULL && strcmp(what, "redirects") == 0)
-        add_burden(&burdens[to->host], &g->hosts[to->host], to->model);
+        add_burden(&w->burdens[to->host], &g->hosts[to->host], to->model);
 }
 
 static void put_burden(struct hf_json *j, const struct hf_gw_live_host *h, const struct burden *b)
@@ -241,7 +277,10 @@ void hf_gw_page_what_if(struct hf_gateway *g, struct hf_httpd_call *call)
     struct hf_json j;
     if (bad_question(call, gone >= g->n_hosts, "needs ?down=HOST"))
         return;
-    struct burden *burdens = hf_calloc(g->n_hosts, sizeof(*burdens));
+    struct what_if w = {.g = g,
+                        .dead = gone,
+                        .burdens = hf_calloc(g->n_hosts, sizeof(*w.burdens)),
+                        .moved = hf_calloc(g->plan->n_routes + 1, sizeof(*w.moved))};
     hf_buf_init(&out, PAGE_BYTES);
     hf_json_init(&j, &out, false);
     hf_json_object_begin(&j);
@@ -250,16 +289,18 @@ void hf_gw_page_what_if(struct hf_gateway *g, struct hf_httpd_call *call)
     hf_json_key(&j, "routes");
     hf_json_array_begin(&j);
     for (size_t i = 0; i < g->plan->n_routes; i++)
-        put_route(&j, g, &g->plan->routes[i], gone, burdens);
+        put_route(&j, &w, &g->plan->routes[i]);
     hf_json_array_end(&j);
+    hf_json_kdbl(&j, "cost_more_per_hour", (double)w.micro / 1e6);
     hf_json_key(&j, "hosts");
     hf_json_array_begin(&j);
     for (size_t i = 0; i < g->n_hosts; i++) {
         if (i != gone && !g->hosts[i].conf->is_gone && !g->hosts[i].conf->is_cloud)
-            put_burden(&j, &g->hosts[i], &burdens[i]);
+            put_burden(&j, &g->hosts[i], &w.burdens[i]);
     }
     hf_json_array_end(&j);
     hf_json_object_end(&j);
     hf_gw_reply_json(call, hf_json_end(&j, NULL), &out);
-    hf_free(burdens);
+    hf_free(w.burdens);
+    hf_free(w.moved);
 }

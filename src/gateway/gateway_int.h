@@ -13,12 +13,14 @@
 #include "gateway/choose.h"
 #include "gateway/failure.h"
 #include "gateway/gateway.h"
+#include "gateway/genai.h"
 #include "gateway/models.h"
 #include "gateway/money.h"
 #include "gateway/overrides.h"
 #include "gateway/plan.h"
 #include "gateway/queue.h"
 #include "gateway/sticky.h"
+#include "gateway/trace.h"
 #include "gateway/translate.h"
 #include "net/httpclient.h"
 #include "net/httpserver.h"
@@ -54,6 +56,7 @@ struct hf_gw_slot {
     uint64_t mean_ms; /* of answers, for estimates */
     uint64_t tokens_in;
     uint64_t tokens_out;
+    struct hf_genai *genai[HF_GENAI_OPS]; /* NULL: not yet */
 };
 
 /* A probe or a list that was asked for. */
@@ -120,6 +123,7 @@ struct hf_gw_request {
     bool is_begun;
     bool is_gone; /* the client left before we began */
     char id[HF_GW_ID];
+    struct hf_trace trace;
 
     /* what was asked */
     struct hf_request_head head;
@@ -170,6 +174,7 @@ struct hf_gw_request {
     uint64_t sent_ms;
     uint64_t first_byte_ms; /* 0: none yet */
     uint64_t last_byte_ms;
+    uint64_t first_token_ms;
     uint64_t progress_ms;
     uint64_t done_ms; /* its terminator was seen; 0: not yet */
     int64_t pieces;

@@ -411,6 +411,7 @@ void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms)
         if (is_out != was_out)
             hf_gw_host_event(h, is_out ? HF_HEALTH_DRAIN : HF_HEALTH_UNDRAIN, now_ms);
         hf_gw_host_refresh(h);
+        hf_gw_prewarm_reset(h);
     }
 }
 
@@ -424,6 +425,8 @@ void hf_gw_hosts_deinit(struct hf_gateway *g)
             struct hf_gw_slot *s = h->slots;
             h->slots = s->next;
             hf_assert(s->lane.n == 0);
+            for (int op = 0; op < HF_GENAI_OPS; op++)
+                hf_free(s->genai[op]);
             hf_free(s->model);
             hf_free(s);
         }

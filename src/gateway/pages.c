@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "codec/prometheus.h"
 #include "gateway/gateway_int.h"
 #include "gateway/names.h"
 
@@ -341,17 +342,15 @@ static enum hf_code put_hosts(struct hf_gateway *g, struct hf_buf *b)
     for (size_t i = 0; i < g->n_hosts; i++)
         HF_TRY(hf_buf_appendf(b, NULL, "holdfast_gateway_host_up{host=\"%s\"} %d\n",
                               g->hosts[i].conf->name, hf_health_is_routable(&g->hosts[i].health)));
-    metric(b, "gen_ai_client_token_usage_total", "counter", "Tokens by host and type.");
-    for (size_t i = 0; i < g->n_hosts; i++) {
-        const struct hf_gw_live_host *h = &g->hosts[i];
-        HF_TRY(hf_buf_appendf(b, NULL,
-                              "gen_ai_client_token_usage_total{host=\"%s\",gen_ai_token_type="
-                              "\"input\"} %llu\ngen_ai_client_token_usage_total{host=\"%s\","
-                              "gen_ai_token_type=\"output\"} %llu\n",
-                              h->conf->name, (unsigned long long)h->tokens_in, h->conf->name,
-                              (unsigned long long)h->tokens_out));
-    }
     return HF_OK;
+}
+
+static enum hf_code put_genai(struct hf_gateway *g, struct hf_buf *b)
+{
+    struct hf_prom p;
+    hf_prom_init(&p, b);
+    hf_genai_write(g, &p);
+    return hf_prom_end(&p, NULL);
 }
 
 static void page_metrics(struct hf_gateway *g, struct hf_httpd_call *call)
@@ -363,7 +362,9 @@ static void page_metrics(struct hf_gateway *g, struct hf_httpd_call *call)
         rc = put_hosts(g, &out);
     if (rc == HF_OK)
         rc = hf_gw_money_metrics(g, &out);
-    reply_buf(call, rc, "text/plain; version=0.0.4", &out);
+    if (rc == HF_OK)
+        rc = put_genai(g, &out);
+    reply_buf(call, rc, HF_PROM_CONTENT_TYPE, &out);
 }
 
 /* ---- which page ---- */

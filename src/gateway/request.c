@@ -1,6 +1,7 @@
 /* The life of a request: admitted, routed, queued or paused, tried, answered. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/parse.h"
+#include "base/random.h"
 #include "codec/jsonscan.h"
 #include "gateway/gateway_int.h"
 
@@ -101,20 +103,33 @@ void hf_gw_request_unref(struct hf_gw_request *r)
     hf_free(r);
 }
 
+/* Which try of its own the client says this is; 0: the first, or it does not say. */
+static int64_t client_retry(const struct hf_gw_request *r)
+{
+    const char *n = hf_httpd_call_header(r->call, "x-stainless-retry-count");
+    return n == NULL ? 0 : (int64_t)strtoul(n, NULL, 10) % 1000;
+}
+
 /* What is told and charged when it ends, while its call is still there. */
 static void log_request(struct hf_gw_request *r, enum hf_gw_failure f, uint64_t now_ms)
 {
     const char *key = r->bill.key == NULL ? "-" : r->bill.key->name;
     hf_gw_bill_end(r, f, now_ms);
+    char trace[HF_TRACE_ID];
+    hf_trace_id(&r->trace, trace);
     const struct hf_answer_state *s = r->answer == NULL ? NULL : hf_answer_state(r->answer);
     hf_log(HF_LOG_INFO, "request", HF_F_STR("id", r->id), HF_F_STR("key", key),
            HF_F_STR("api", hf_endpoint_word(r->head.ep)), HF_F_STR("model", r->head.model),
+           HF_F_STR("trace", trace), HF_F_STR("stream", r->head.is_stream ? "yes" : "no"),
+           HF_F_I64("client_retry", client_retry(r)),
            HF_F_STR("host", r->slot == NULL ? "-" : r->slot->host->conf->name),
            HF_F_STR("served", r->slot == NULL ? "-" : r->slot->model),
            HF_F_STR("outcome", hf_gw_failure_rule(f)->word),
            HF_F_STR("reason", r->slot == NULL ? "-" : hf_gw_reason_word(r->reason)),
            HF_F_I64("attempts", r->attempts), HF_F_STR("tried", r->trail),
            HF_F_U64("queue_ms", r->queued_ms), HF_F_U64("ms", now_ms - r->start_ms),
+           HF_F_U64("first_token_ms",
+                    r->first_token_ms > r->start_ms ? r->first_token_ms - r->start_ms : 0),
            HF_F_I64("tokens_in", s == NULL ? 0 : s->usage.input),
            HF_F_I64("tokens_out", s == NULL ? 0 : s->usage.output), HF_F_END);
 }
@@ -146,6 +161,19 @@ void hf_gw_request_refuse(struct hf_gw_request *r)
     end(r);
 }
 
+static void measure(const struct hf_gw_request *r, uint64_t now_ms)
+{
+    enum hf_genai_op op = hf_genai_op(r->head.ep);
+    struct hf_genai_sample s = {.start_ms = r->start_ms,
+                                .sent_ms = r->sent_ms,
+                                .first_token_ms = op == HF_GENAI_EMBEDDINGS ? 0 : r->first_token_ms,
+                                .end_ms = now_ms,
+                                .usage = &hf_answer_state(r->answer)->usage};
+    if (r->slot->genai[op] == NULL)
+        r->slot->genai[op] = hf_calloc(1, sizeof(*r->slot->genai[op]));
+    hf_genai_add(r->slot->genai[op], &s);
+}
+
 static void succeed(struct hf_gw_request *r, uint64_t now_ms)
 {
     const struct hf_answer_state *s = hf_answer_state(r->answer);
@@ -159,6 +187,7 @@ static void succeed(struct hf_gw_request *r, uint64_t now_ms)
     slot->host->tokens_out += (uint64_t)s->usage.output;
     slot->tokens_in += (uint64_t)s->usage.input;
     slot->tokens_out += (uint64_t)s->usage.output;
+    measure(r, now_ms);
     r->g->n_by_outcome[HF_GW_OK]++;
     r->g->n_by_reason[r->reason]++;
     log_request(r, HF_GW_OK, now_ms);
@@ -505,6 +534,13 @@ static void admit(struct hf_gw_request *r, uint64_t now_ms)
     hf_gw_request_go(r, now_ms);
 }
 
+static void begin_trace(struct hf_gw_request *r)
+{
+    uint8_t random[HF_TRACE_RANDOM];
+    hf_random_bytes(random, sizeof(random));
+    hf_trace_begin(&r->trace, hf_httpd_call_header(r->call, "traceparent"), random);
+}
+
 void hf_gw_request_begin(struct hf_task *task)
 {
     struct hf_gw_request *r =
@@ -523,6 +559,7 @@ void hf_gw_request_begin(struct hf_task *task)
         g->first->prev = r;
     g->first = r;
     r->is_begun = true;
+    begin_trace(r);
     if (r->is_gone)
         leave(r, now_ms);
     else

@@ -49,14 +49,14 @@ class Fake:
 class Gateway:
     """A running gateway with a configuration made of Python values."""
 
-    def __init__(self, holdfast, directory, hosts, routes, **keys):
+    def __init__(self, holdfast, directory, hosts, routes, top=(), **keys):
         self.port = free_port()
         self.holdfast = holdfast
         self.file = os.path.join(str(directory), "gateway-%d.yml" % self.port)
         section = {"listen": "127.0.0.1:%d" % self.port, "probe-interval": "1s", "hosts": hosts,
                    "routes": routes, **keys}
         with open(self.file, "w") as f:
-            json.dump({"gateway": section}, f)  # JSON is YAML
+            json.dump({"gateway": section, **dict(top)}, f)  # JSON is YAML
         self.p = holdfast.start("gateway", "-config", self.file)
         procs.wait_until(lambda: self.is_up() or not self.p.alive, timeout=30, why=self.p.text)
         assert self.p.alive, self.p.text()

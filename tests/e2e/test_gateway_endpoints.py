@@ -92,6 +92,18 @@ def test_a_pull_ends_when_its_client_leaves(ask):
     procs.wait_until(lambda: [e["gone"] for e in ask.a.log() if e["path"] == "/api/pull"] == [True])
 
 
+def test_a_pull_does_not_keep_the_gateway_from_stopping(holdfast, running, tmp_path):
+    a = Fake(running)
+    g = Gateway(holdfast, tmp_path, [{"name": "a", "url": a.url()}], [], **{"drain-timeout": "300ms"})
+    c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=30)
+    c.request("POST", "/api/pull", '{"model":"huge"}')
+    r = c.getresponse()
+    r.read(10)
+    assert g.p.stop() == 0
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        r.read()  # cut, so that nobody takes it for done
+
+
 def test_a_single_ollama_host_needs_no_name(holdfast, running, tmp_path):
     a = Fake(running)
     g = Gateway(holdfast, tmp_path, [{"name": "a", "url": a.url()},

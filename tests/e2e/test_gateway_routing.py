@@ -1,6 +1,7 @@
 """Where requests go beyond who is up: memory, prompt caches, models loaded ahead, waiting that can be seen."""
 import concurrent.futures
 import json
+import signal
 
 import anthropic
 import ollama
@@ -86,6 +87,26 @@ def test_what_if_a_host_goes_tells_what_fits_where(make):
     assert g.get("/holdfast/what-if")[0] == 400 and g.get("/holdfast/what-if?down=zz")[0] == 400
 
 
+def test_what_if_a_host_goes_tells_what_a_cloud_would_cost(holdfast, running, tmp_path):
+    a, cloud = Fake(running), Fake(running)
+    g = Gateway(holdfast, tmp_path, [
+        {"name": "a", "url": a.url(), "parallel": 4},
+        {"name": "cloud", "kind": "openai", "url": cloud.url("openai"), "api-key": "k"}],
+        [{"name": n, "to": ["a/ok", "cloud/ok if a down"]} for n in ("one", "again")],
+        prices=[{"model": "cloud/*", "input": 1000, "output": 10000}])
+    g.wait_hosts(a="up", cloud="up")
+    for _ in range(5):
+        g.ask("ollama", "one", False).whole("a")
+    said = g.cli("what-if", "--down", "a", "--json").ok().json()
+    for r in said["routes"]:
+        assert r["what"] == "goes to a cloud" and r["then"] == "cloud/ok"
+        want = (r["tokens_in_per_hour"] * 1000 + r["tokens_out_per_hour"] * 10000) / 1e6
+        assert want > 0 and r["cost_more_per_hour"] == pytest.approx(want)
+    # Both routes lead to one place, whose traffic moves once.
+    assert said["cost_more_per_hour"] == pytest.approx(said["routes"][0]["cost_more_per_hour"], rel=.2)
+    assert "cost more per hour" in g.cli("what-if", "--down", "a").ok().out
+
+
 # ---- conversations stay where their prompt is cached
 
 def test_a_conversation_stays_on_its_host(make):
@@ -136,6 +157,17 @@ def test_models_are_loaded_ahead_as_far_as_they_fit(make):
     g.a.start()
     g.a.set(**BIG)
     procs.wait_until(lambda: loads() == ["big:1"])
+
+
+def test_a_changed_list_of_models_to_load_counts_at_once(make):
+    g = make({"a": {"says": BIG}})
+    with open(g.file) as f:
+        conf = json.load(f)
+    conf["gateway"]["hosts"][0]["prewarm"] = ["big:1"]
+    with open(g.file, "w") as f:
+        json.dump(conf, f)
+    g.p.signal(signal.SIGHUP)
+    procs.wait_until(lambda: [e["model"] for e in g.a.log() if e["path"] == "/api/generate"] == ["big:1"])
 
 
 # ---- waiting that can be seen
