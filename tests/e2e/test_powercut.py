@@ -253,9 +253,10 @@ def test_following(scene, holdfast, rounds, rng):
     recorder = scene.recorded()
     f = scene.start("restore", "-f", "-follow-interval", "20ms", "-o", copy, replicas.url(rep))
     for _ in range(3):
+        was = noted(scene.root)
         dbtool.Writer(scene.running, scene.db, seconds=0.8, rate=150, seed=rng.randrange(1000)).wait()
         procs.wait_until(lambda: os.path.exists(copy) and dbtool.digest(copy) == dbtool.digest(scene.db), why=f.text)
-        procs.wait_until(lambda was=noted(scene.root): noted(scene.root) != was, why=f.text)
+        procs.wait_until(lambda w=was: noted(scene.root) != w, why=f.text)
     f.kill()
     assert source.stop() == 0, source.text()
     n, seen = 0, set()
