@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/dirwait.h"
@@ -46,6 +47,7 @@ struct hf_follow {
     bool has_watch;
     uint64_t listed_ms; /* monotonic: last look at L0's names, and at all levels */
     uint64_t listed_all_ms;
+    uint64_t chain_ms; /* last look for the snapshot a new chain begins with */
     uint64_t applied_ms;
     uint64_t ckpt_after_ms;
     bool is_other_size; /* the page size changed: nothing more can be applied to this copy */
@@ -224,6 +226,20 @@ static enum hf_code plan_next(struct hf_follow *f, struct hf_ltx_list *out, stru
     return HF_OK;
 }
 
+/* A chain of another page size begins with a snapshot, which no file of L0 announces. */
+static enum hf_code look_for_chain(struct hf_follow *f, uint64_t now, struct hf_err *err)
+{
+    if (f->must_list || now - f->chain_ms < HF_FOLLOW_QUIET_LIST_MS)
+        return HF_OK;
+    struct hf_ltx_info info = {.level = HF_LEVEL_SNAPSHOT, .min_txid = 1, .max_txid = f->cur + 1};
+    HF_AUTO_FREE char *name = hf_replica_object(f->replica, &info);
+    enum hf_code rc =
+        hf_store_head(hf_replica_store(f->replica), name, &info.size, &info.time_ms, err);
+    f->chain_ms = now;
+    f->must_list = rc == HF_OK;
+    return rc == HF_E_NOT_FOUND ? HF_OK : rc;
+}
+
 /* Looks at L0's names for what the next name did not show: a gap, or a file of several TXIDs. */
 static enum hf_code look_for_others(struct hf_follow *f, struct hf_err *err)
 {
@@ -239,7 +255,7 @@ static enum hf_code look_for_others(struct hf_follow *f, struct hf_err *err)
     f->must_list = rc == HF_OK && l0.len > 0;
     f->listed_ms = now;
     hf_ltx_list_deinit(&l0);
-    return rc;
+    return rc == HF_OK ? look_for_chain(f, now, err) : rc;
 }
 
 static enum hf_code find_next(struct hf_follow *f, struct hf_ltx_list *out, struct hf_err *err)

@@ -71,10 +71,8 @@ class Story:
     def start_writers(self):
         while len(self.writers) < self.rng.choice((1, 1, 2, 3)):
             log = os.path.join(self.dir, "acks%d" % len(self.group.all))
-            # a follower ends at a change of the page size: it says that it needs a new base
-            env = {"MIXER_PAGE_SIZE": "0"} if self.has_standby else {}
             self.writers.append((self.group.start(
-                [sys.executable, MIXER, self.db, log, self.rng.randrange(1 << 30)], env=env), log))
+                [sys.executable, MIXER, self.db, log, self.rng.randrange(1 << 30)]), log))
 
     def stop_writers(self, sig):
         top = 0

@@ -26,8 +26,8 @@ class Kept:
         self.p = None
         self.n = 0
 
-    def start(self):
-        self.p = self.holdfast.start("replicate", "-config", self.config)
+    def start(self, *more):
+        self.p = self.holdfast.start("replicate", "-config", self.config, *more)
         procs.wait_until(lambda: "msg=replicating" in self.p.text(), why=self.p.text)
         return self
 
@@ -311,6 +311,28 @@ def test_exclusive_after_us(kept, held):
     h.do("BEGIN IMMEDIATE; INSERT INTO item(n, body) VALUES(1, 'x'); COMMIT")
     h.close()
     dbtool.commit(k.db, 1)
+    k.stop().same()
+
+
+def test_torn_wal_index(kept, held):
+    """A writer died between the two copies of the index's header: they stay different until somebody goes
+    through SQLite, and if nobody does it is us."""
+    k = kept()
+    dbtool.create(k.db)
+    k.start("-log-level", "debug").shipped()
+    h = held(k.db, "INSERT INTO item(n, body) VALUES(1, 'before')")
+    k.same_soon()
+    for nr in range(3):
+        before = len(k.said("to=sql"))
+        with open(k.db + "-shm", "r+b") as f:
+            f.seek(8)
+            f.write(bytes([200 + nr]))    # the change counter of the first copy
+        procs.wait_until(lambda n=before: len(k.said("to=sql")) > n, why=k.p.text)
+        procs.wait_until(lambda: "to=replicating" in k.said("msg=state")[-1], why=k.p.text)
+        h.do("INSERT INTO item(n, body) VALUES(2, 'after')")
+        k.same_soon()
+    h.close()
+    assert not k.said("level=error") and not k.said("msg=rebase"), k.p.text()
     k.stop().same()
 
 

@@ -21,7 +21,8 @@ QUICK_LEVELS = dict(replicas.SHORT_LEVELS, **{"l0-retention": "300ms", "snapshot
 
 
 class Scene:
-    """A directory that is recorded: the database in app/, its replica in rep/."""
+    """A directory that is recorded: the database in app/, its replica in rep/; more in rep1/ ..."""
+    n_replicas = 1
 
     def __init__(self, holdfast, running, tmp_path, levels=QUICK_LEVELS):
         self.holdfast, self.running, self.top, self.levels = holdfast, running, tmp_path, levels
@@ -36,8 +37,11 @@ class Scene:
         return self.recorder
 
     def config(self, root, name="cut.yml"):
-        where = {"type": "file", "path": root + "/rep", "sync-interval": "10ms"}
+        where = [{"type": "file", "path": r, "sync-interval": "10ms"} for r in self.replicas(root)]
         return replicas.config(str(self.top / name), {root + "/app/app.db": where}, **self.levels)
+
+    def replicas(self, root):
+        return [root + "/rep%s" % (i or "") for i in range(self.n_replicas)]
 
     def start(self, *args):
         return self.holdfast.start(*args, env=self.recorder.env(self.holdfast.path))
@@ -94,36 +98,43 @@ def assert_one_history(replica):
             assert first > last, "%s and %s overlap" % (path, other)
 
 
-def restored(scene, target, name, *more):
+def restored(scene, target, name, replica, *more):
     out = os.path.join(target, name)
-    scene.holdfast("restore", "-o", out, *more, replicas.url(target + "/rep")).ok()
+    replicas.remove_db(out)
+    scene.holdfast("restore", "-o", out, *more, replicas.url(replica)).ok()
     return out
 
 
 def judge(scene, target, txid, seq):
-    """Before we run again, then after."""
-    db, replica = target + "/app/app.db", target + "/rep"
-    top = replicas.top_txid(replica)
-    assert top >= txid, "TXID %x was acknowledged, the replica ends at %x" % (txid, top)
-    before = dbtool.digest(restored(scene, target, "before.db")) if top else None
+    """Before we run again, then after. With one replica what is acknowledged is in it; with several it
+    is in the spool, and in each of them once we ran again."""
+    db, all_of_them = target + "/app/app.db", scene.replicas(target)
+    tops = [replicas.top_txid(r) for r in all_of_them]
+    assert scene.n_replicas > 1 or tops[0] >= txid, \
+        "TXID %x was acknowledged, the replica ends at %x" % (txid, tops[0])
+    before = [dbtool.digest(restored(scene, target, "before.db", r)) if top else None
+              for r, top in zip(all_of_them, tops)]
     if os.path.exists(db) and os.path.getsize(db):
         c = sqlite3.connect(db)    # recovers, as a program that starts does
         assert c.execute("PRAGMA integrity_check").fetchone()[0] == "ok", "the model is too harsh: source"
         c.close()
         assert dbtool.last_seq(db) >= seq, "the model is too harsh: a synced commit is lost"
-    assert_one_history(replica)
     scene.holdfast("replicate", "-once", "-config", scene.config(target)).ok()
-    replicas.assert_same_pages(db, restored(scene, target, "after.db"), target)
-    assert_one_history(replica)
-    if before:
-        old = restored(scene, target, "old.db", "-txid", "%016x" % top)
-        assert dbtool.digest(old) == before, "TXID %x became another state" % top
+    for r, top, was in zip(all_of_them, tops, before):
+        replicas.assert_same_pages(db, restored(scene, target, "after.db", r), target)
+        assert_one_history(r)
+        assert replicas.top_txid(r) >= txid
+        if was:
+            old = restored(scene, target, "old.db", r, "-txid", "%016x" % top)
+            assert dbtool.digest(old) == was, "TXID %x became another state" % top
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("synchronous", [1, 2])
-def test_replicating(scene, rounds, rng, synchronous):
-    """Commits, checkpoints, restarts of the log, levels, snapshots and retention."""
+@pytest.mark.parametrize("n_replicas,synchronous", [(1, 1), (1, 2), (2, 2)])
+def test_replicating(scene, rounds, rng, n_replicas, synchronous):
+    """Commits, checkpoints, restarts of the log, levels, snapshots and retention; with two replicas what
+    waits for them lies in a spool."""
+    scene.n_replicas = n_replicas
     dbtool.create(scene.db, rows=60)
     scene.recorded()
     p = scene.start("replicate", "-config", scene.config(scene.root))
@@ -134,7 +145,7 @@ def test_replicating(scene, rounds, rng, synchronous):
     procs.wait_until(lambda: replicas.files(scene.replica, 2) and replicas.files(scene.replica, 9), why=p.text)
     assert p.stop() == 0, p.text()
     n = 0
-    for at, disk in scene.cuts(rng, rounds(16, 1500)):
+    for at, disk in scene.cuts(rng, rounds(14, 1500)):
         txid, seq = scene.acknowledged(at)
         target = scene.after(disk, rng)
         try:
@@ -242,9 +253,10 @@ def test_following(scene, holdfast, rounds, rng):
     recorder = scene.recorded()
     f = scene.start("restore", "-f", "-follow-interval", "20ms", "-o", copy, replicas.url(rep))
     for _ in range(3):
+        was = noted(scene.root)
         dbtool.Writer(scene.running, scene.db, seconds=0.8, rate=150, seed=rng.randrange(1000)).wait()
         procs.wait_until(lambda: os.path.exists(copy) and dbtool.digest(copy) == dbtool.digest(scene.db), why=f.text)
-        procs.wait_until(lambda was=noted(scene.root): noted(scene.root) != was, why=f.text)
+        procs.wait_until(lambda w=was: noted(scene.root) != w, why=f.text)
     f.kill()
     assert source.stop() == 0, source.text()
     n, seen = 0, set()
