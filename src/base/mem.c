@@ -5,21 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__GLIBC__) /* known from the headers above */
-#include <malloc.h>
-#endif
 
 #include "base/assert.h"
-
-enum { HEAPS = 2, LARGE_BLOCK = 256 << 10 };
-
-void hf_mem_setup(void)
-{
-#if defined(__GLIBC__)
-    (void)mallopt(M_ARENA_MAX, HEAPS);
-    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK); /* fixed: else it grows with what is freed */
-#endif
-}
 
 static void *checked(void *p, size_t size)
 {

@@ -9,11 +9,6 @@
 
 #include "base/attr.h"
 
-/* Once, before the first thread: large blocks go back to the system when they are freed, and threads
- * share few heaps; many short-lived threads and buffers would hold several times what is in use. A
- * hint: other C libraries than glibc go on as they do. */
-void hf_mem_setup(void);
-
 HF_MUST void *hf_malloc(size_t size);
 /* Zeroed; n * size is checked for overflow. */
 HF_MUST void *hf_calloc(size_t n, size_t size);
