@@ -170,16 +170,21 @@ static enum hf_code pick_inputs(struct hf_replica *r, const struct hf_ltx_list *
     return is_fine ? HF_OK : gap(r, last, &files->items[at], err);
 }
 
+static void newest_in(const struct hf_ltx_list *all, int level, struct hf_ltx_info *newest)
+{
+    *newest = (struct hf_ltx_info){.level = level};
+    for (size_t i = 0; i < all->len; i++) {
+        if (all->items[i].level == level && all->items[i].max_txid > newest->max_txid)
+            *newest = all->items[i];
+    }
+}
+
 static enum hf_code newest_of_level(struct hf_replica *r, int level, struct hf_ltx_info *newest,
                                     struct hf_err *err)
 {
     struct hf_ltx_list l = {NULL, 0, 0};
     HF_TRY(hf_replica_list(r, level, 0, &l, err));
-    *newest = (struct hf_ltx_info){.level = level};
-    for (size_t i = 0; i < l.len; i++) {
-        if (l.items[i].max_txid > newest->max_txid)
-            *newest = l.items[i];
-    }
+    newest_in(&l, level, newest);
     hf_ltx_list_deinit(&l);
     return HF_OK;
 }
@@ -197,13 +202,28 @@ static enum hf_code skip_damaged(struct hf_replica *r, struct hf_ltx_info *newes
     return HF_OK;
 }
 
-static enum hf_code compact_behind(const struct job *job, const struct hf_ltx_info *newest,
-                                   struct hf_compact_result *res, struct hf_err *err)
+static void keep_behind(const struct hf_ltx_list *all, int level, uint64_t after,
+                        struct hf_ltx_list *out)
+{
+    for (size_t i = 0; i < all->len; i++) {
+        if (all->items[i].level == level && all->items[i].max_txid > after)
+            hf_ltx_list_push(out, &all->items[i]);
+    }
+}
+
+/* all: what is listed already, NULL: nothing. */
+static enum hf_code compact_behind(const struct job *job, const struct hf_ltx_list *all,
+                                   const struct hf_ltx_info *newest, struct hf_compact_result *res,
+                                   struct hf_err *err)
 {
     struct hf_compact_result none = {.is_done = false};
     struct hf_ltx_list files = {NULL, 0, 0};
     struct hf_ltx_list chain = {NULL, 0, 0};
-    enum hf_code rc = hf_replica_list(job->replica, job->level - 1, newest->max_txid, &files, err);
+    enum hf_code rc = HF_OK;
+    if (all != NULL)
+        keep_behind(all, job->level - 1, newest->max_txid, &files);
+    else
+        rc = hf_replica_list(job->replica, job->level - 1, newest->max_txid, &files, err);
     if (rc == HF_OK && files.len > 0)
         rc = pick_inputs(job->replica, &files, newest, &chain, err);
     if (rc == HF_OK && chain.len > 0)
@@ -215,6 +235,21 @@ static enum hf_code compact_behind(const struct job *job, const struct hf_ltx_in
     return rc;
 }
 
+/* An empty level begins behind the snapshot: the base is not copied into each level. */
+static enum hf_code where_to_begin(struct hf_replica *r, const struct hf_ltx_list *all, int level,
+                                   struct hf_ltx_info *newest, struct hf_err *err)
+{
+    const int levels[] = {level, HF_LEVEL_SNAPSHOT};
+    *newest = (struct hf_ltx_info){.max_txid = 0};
+    for (size_t i = 0; i < HF_ARRAY_LEN(levels) && newest->max_txid == 0; i++) {
+        if (all != NULL)
+            newest_in(all, levels[i], newest);
+        else
+            HF_TRY(newest_of_level(r, levels[i], newest, err));
+    }
+    return HF_OK;
+}
+
 enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form form,
                               struct hf_page_hook hook, struct hf_compact_result *res,
                               struct hf_err *err)
@@ -222,16 +257,19 @@ enum hf_code hf_compact_level(struct hf_replica *r, int level, enum hf_ltx_form 
     hf_assert(level >= 1 && level < HF_LEVEL_SNAPSHOT);
     struct job job = {r, level, form, NULL, hook};
     struct hf_ltx_info newest;
-    HF_TRY(newest_of_level(r, level, &newest, err));
-    /* An empty level begins behind the snapshot: the base is not copied into each level. */
-    if (newest.max_txid == 0)
-        HF_TRY(newest_of_level(r, HF_LEVEL_SNAPSHOT, &newest, err));
-    enum hf_code rc = compact_behind(&job, &newest, res, err);
+    struct hf_ltx_list all = {NULL, 0, 0};
+    bool is_deep = hf_store_has_deep_lists(hf_replica_store(r));
+    if (is_deep) /* one request instead of three */
+        HF_TRY(hf_replica_list_all(r, &all, err));
+    enum hf_code rc = where_to_begin(r, is_deep ? &all : NULL, level, &newest, err);
+    if (rc == HF_OK)
+        rc = compact_behind(&job, is_deep ? &all : NULL, &newest, res, err);
     bool has_moved = false;
     if (rc == HF_E_CORRUPT && skip_damaged(r, &newest, &has_moved, NULL) == HF_OK && has_moved) {
         hf_err_reset(err);
-        rc = compact_behind(&job, &newest, res, err);
+        rc = compact_behind(&job, NULL, &newest, res, err);
     }
+    hf_ltx_list_deinit(&all);
     return rc == HF_OK ? HF_OK : hf_err_wrap(err, "compact level %d", level);
 }
 

@@ -41,17 +41,18 @@ static void run_job(struct hf_task *task)
     hf_mailbox_post(job->db->e->mailbox, task);
 }
 
-static struct hf_pool *lane_pool(struct engine *e, enum db_lane lane)
+static struct hf_pool *lane_pool(const struct db *db, enum db_lane lane)
 {
+    const struct lane_group *g = db_has_spool(db) ? NULL : db->dests[0].group;
     switch (lane) {
     case LANE_SQL:
-        return e->sql_pool;
+        return db->e->sql_pool;
     case LANE_SHIP:
     case LANE_BASE:
     case LANE_TRIM:
     case LANE_COUNT:
     default:
-        return e->ship_pool;
+        return g != NULL ? g->ship : db->e->ship_pool;
     }
 }
 
@@ -72,7 +73,7 @@ void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db 
     struct db_job *job = &db->jobs[lane];
     job->work = work;
     job->done = done;
-    submit(db, job, lane_pool(db->e, lane));
+    submit(db, job, lane_pool(db, lane));
 }
 
 void dest_submit(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),

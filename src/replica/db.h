@@ -337,6 +337,7 @@ struct engine {
     struct store_ref **stores; /* hash by URL and endpoint */
     struct lane_group *groups;
     size_t n_groups;
+    char *home_key; /* the service of the first database with one destination */
     uint64_t spool_bytes; /* over all databases */
     size_t n_hot;
     uint64_t now_ms; /* of this turn */
@@ -511,6 +512,10 @@ HF_MUST enum hf_code engine_get_store(struct engine *e, const struct hf_config_r
 /* By service: kind of store and host or bucket; of directories by their place in the list. */
 HF_MUST enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *conf,
                                       size_t index, struct lane_group **out, struct hf_err *err);
+/* Of a database with one destination: NULL (the engine's own threads) for the first service there
+ * is, else that service's: one that hangs holds up no other. */
+HF_MUST enum hf_code engine_get_lone_group(struct engine *e, const struct hf_config_replica *conf,
+                                           struct lane_group **out, struct hf_err *err);
 void engine_free_stores(struct engine *e);
 void engine_free_groups(struct engine *e);
 

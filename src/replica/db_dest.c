@@ -69,7 +69,8 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
     if (i == 0 || interval < db->sync_interval_ms)
         db->sync_interval_ms = interval;
-    return db_has_spool(db) ? engine_get_group(db->e, d->conf, i, &d->group, err) : HF_OK;
+    return db_has_spool(db) ? engine_get_group(db->e, d->conf, i, &d->group, err)
+                            : engine_get_lone_group(db->e, d->conf, &d->group, err);
 }
 
 static enum hf_code open_spool(struct db *db, struct hf_err *err)

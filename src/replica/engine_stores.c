@@ -108,8 +108,23 @@ enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *
     return new_group(e, key, conf->type == HF_REPLICA_FILE, out, err);
 }
 
+enum hf_code engine_get_lone_group(struct engine *e, const struct hf_config_replica *conf,
+                                   struct lane_group **out, struct hf_err *err)
+{
+    char key[512];
+    group_key(conf, 0, key, sizeof(key));
+    if (e->home_key == NULL)
+        e->home_key = hf_strdup(key);
+    if (strcmp(e->home_key, key) != 0)
+        return engine_get_group(e, conf, 0, out, err);
+    *out = NULL;
+    return HF_OK;
+}
+
 void engine_free_groups(struct engine *e)
 {
+    hf_free(e->home_key);
+    e->home_key = NULL;
     while (e->groups != NULL) {
         struct lane_group *g = e->groups;
         e->groups = g->next;

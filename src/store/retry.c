@@ -63,7 +63,7 @@ void hf_budget_deinit(struct hf_budget *b)
 void hf_budget_take(struct hf_budget *b, uint64_t bytes)
 {
     pthread_mutex_lock(&b->lock);
-    while (b->bytes > 0 && b->bytes + bytes > b->bytes_max)
+    while (bytes > HF_BUDGET_SMALL && b->bytes > 0 && b->bytes + bytes > b->bytes_max)
         pthread_cond_wait(&b->changed, &b->lock);
     b->bytes += bytes;
     uint64_t now = hf_clock_mono_ns();

@@ -49,7 +49,10 @@ struct hf_budget {
 
 void hf_budget_init(struct hf_budget *b, unsigned requests_per_s, uint64_t bytes_max);
 void hf_budget_deinit(struct hf_budget *b);
-/* Blocks until a request with so many bytes may start. More than bytes_max waits to be alone. */
+enum { HF_BUDGET_SMALL = 256 << 10 };
+/* Blocks until a request with so many bytes may start. More than bytes_max waits to be alone; up
+ * to HF_BUDGET_SMALL waits for no bytes: what is shipped must not queue behind the blocks of a
+ * snapshot, and the threads that ship are few. */
 void hf_budget_take(struct hf_budget *b, uint64_t bytes);
 void hf_budget_give(struct hf_budget *b, uint64_t bytes);
 

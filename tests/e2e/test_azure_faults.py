@@ -116,6 +116,25 @@ def test_hanging_put_delays_nobody_else(container, proxy, holdfast, make_db, tmp
     assert "another writer" not in p.text(), p.text()
 
 
+def test_hanging_service_delays_no_other(container, proxy, holdfast, make_db, tmp_path):
+    """More databases on it than there are threads for uploads, and one on another service."""
+    many = [make_db("m%d.db" % i, rows=10) for i in range(20)]
+    other = make_db("other.db", rows=10)
+    dbs = {db: azure.replica(container, "m%d" % i, proxy.port) for i, db in enumerate(many)}
+    dbs[other] = str(tmp_path / "rep")
+    p = holdfast.start("replicate", "-config", replicas.config(str(tmp_path / "c.yml"), dbs))
+    procs.wait_until(lambda: all(container.top("m%d" % i) for i in range(20)) and replicas.top_txid(dbs[other]),
+                     timeout=60, why=p.text)
+    hang = proxy.add("PUT", "/ltx/0/", "hang", times=1000)
+    for db in many:
+        dbtool.commit(db, 1)
+    procs.wait_until(lambda: hang.hits >= 8, why=p.text)
+    top = replicas.top_txid(dbs[other])
+    dbtool.commit(other, 1)
+    procs.wait_until(lambda: replicas.top_txid(dbs[other]) > top, timeout=12, why=p.text)
+    p.kill()
+
+
 def test_credentials_end_and_come_back(container, proxy, holdfast, make_db, tmp_path):
     """Refused for a while: one error, nothing lost, no restart needed."""
     db = make_db(rows=100)
