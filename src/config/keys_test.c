@@ -81,7 +81,7 @@ static const struct {
     {IN_S3, "skip-verify", "true", HONOURED},
     {IN_S3, "storage-class", "STANDARD_IA", HONOURED},
     {IN_S3, "part-size", "8MB", HONOURED},
-    {IN_S3, "concurrency", "3", NO_EFFECT},
+    {IN_S3, "concurrency", "3", DIFFERS},
     {IN_S3, "sse-customer-algorithm", "AES256", HONOURED},
     {IN_S3, "sse-customer-key", "a2V5", HONOURED},
     {IN_S3, "sse-customer-key-path", "/k", HONOURED},

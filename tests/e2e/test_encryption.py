@@ -12,6 +12,7 @@ import azure
 import dbtool
 import procs
 import replicas
+import sealed
 
 MAGIC = b"HFSEALED"
 
@@ -208,6 +209,23 @@ def test_turned_on_later_and_keys_changed(holdfast, make_db, keygen, tmp_path):
     assert [i[16:24].hex() for i in ids[1:]] == [first_id, second_id]
     holdfast("restore", "-config", str(tmp_path / "step0.yml"), "-o", str(tmp_path / "x.db"), db).failed(
         12, "encrypted with key " + second_id)
+
+
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_the_documented_form(holdfast, litestream, make_db, keygen, tmp_path, is_bound):
+    """Decrypted by a reader of its own, the replica is one that Litestream restores."""
+    db, (key, key_id) = make_db(rows=500, body=3000), keygen()
+    c = file_conf(tmp_path, db, enc(key, **{"bind-path": is_bound}), **{"l0-retention": "1h"})
+    for _ in range(3):
+        dbtool.commit(db, 3)
+        holdfast("replicate", "-once", "-config", c).ok()
+    plain = str(tmp_path / "plain")
+    assert sealed.key_id(sealed.key_of(key)).hex() == key_id
+    path = str(tmp_path / "rep") if is_bound else ""
+    assert sealed.decrypt_tree(str(tmp_path / "rep"), plain, sealed.key_of(key), path) >= 3
+    out = str(tmp_path / "theirs.db")
+    litestream("restore", "-o", out, replicas.url(plain)).ok()
+    replicas.assert_same_pages(db, out, tmp_path)
 
 
 def test_azure_with_two_replicas(container, holdfast, make_db, writer, keygen, tmp_path):
