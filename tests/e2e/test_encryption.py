@@ -228,6 +228,42 @@ def test_the_documented_form(holdfast, litestream, make_db, keygen, tmp_path, is
     replicas.assert_same_pages(db, out, tmp_path)
 
 
+def test_the_spool_is_not_of_the_replica(holdfast, make_db, keygen, tmp_path):
+    """Two replicas, one of them away, the key in the environment under the name that URLs take: what
+    waits beside the database is as it always was, and both get it in the end."""
+    db, (key, _) = make_db(), keygen()
+    env = {"HOLDFAST_ENCRYPTION_KEY": open(key).read()}
+    away = tmp_path / "away"
+    away.write_text("a file where a directory should be")
+    c = replicas.config(str(tmp_path / "two.yml"), {db: [
+        {"type": "file", "path": str(p), "name": p.name, "sync-interval": "50ms",
+         "encryption": {"key-env": "HOLDFAST_ENCRYPTION_KEY"}} for p in (tmp_path / "rep", away / "rep")]},
+        **{"shutdown-sync-timeout": "5s"})
+    p = holdfast.start("replicate", "-config", c, env=env)
+    procs.wait_until(lambda: replicas.files(tmp_path / "rep"), why=p.text)
+    spool = os.path.join(os.path.dirname(db), "." + os.path.basename(db) + "-holdfast", "spool")
+
+    seen = set()
+
+    def look():
+        for f in glob.glob(spool + "/ltx/*/*.ltx"):
+            try:
+                seen.add(open(f, "rb").read(4))
+            except FileNotFoundError:  # folded with others meanwhile
+                pass
+        return seen
+    dbtool.commit(db)
+    procs.wait_until(look, why=p.text)
+    assert seen == {b"LTX1"}
+    away.unlink()
+    procs.wait_until(lambda: replicas.top_txid(away / "rep") >= replicas.top_txid(tmp_path / "rep") > 0,
+                     timeout=60, why=p.text)
+    assert p.stop() == 0, p.text()
+    out = str(tmp_path / "out.db")
+    holdfast("restore", "-o", out, replicas.url(away / "rep"), env=env).ok()
+    dbtool.assert_same(db, out)
+
+
 def test_azure_with_two_replicas(container, holdfast, make_db, writer, keygen, tmp_path):
     """Azure encrypted, a directory in the clear, one database: the key id is in the metadata, and a
     restore from either gives the same."""
