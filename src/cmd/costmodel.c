@@ -5,10 +5,8 @@
 #include "base/limits.h"
 
 enum {
-    FILE_BYTES = 220,        /* of an LTX file besides its pages: header, index, trailer */
-    LISTS_OF_COMPACTION = 2, /* the level's own files, those of the level below */
-    LISTS_OF_RETENTION = 10, /* every level, after each compaction into L1 and each snapshot */
-    LISTS_OF_SNAPSHOT = 10,
+    FILE_BYTES = 220,      /* of an LTX file besides its pages: header, index, trailer */
+    LISTS_OF_SNAPSHOT = 2, /* of everything: for its plan, and by retention after it */
     SOLVE_STEPS = 200,
 };
 
@@ -78,7 +76,7 @@ struct counting {
     const struct hf_cost_setup *s;
     const struct hf_cost_load *l;
     double list_page;
-    double all_pages; /* of a listing of every level */
+    double all_pages; /* of a listing of everything there is */
     double kept_s;    /* how long levels keep what was written */
     struct hf_cost_use rate;
 };
@@ -94,10 +92,10 @@ static struct flow level_of(const struct counting *c, struct flow below, double 
 
 static void add_level(struct counting *c, struct flow below, struct flow f, bool is_first)
 {
-    double own = pages_of(f.files * c->kept_s, c->list_page);
-    double lists = LISTS_OF_COMPACTION - 1 + own;
+    /* The level's own files, those new below it; after L1 everything, by retention. */
+    double lists = pages_of(f.files * c->kept_s, c->list_page) + 1;
     if (is_first)
-        lists += LISTS_OF_RETENTION + c->all_pages;
+        lists += c->all_pages;
     c->rate.writes += f.files > 0 ? f.files * puts_of(f.bytes / f.files) : 0;
     c->rate.reads += below.files;
     c->rate.lists += f.files * lists;
@@ -117,7 +115,7 @@ static void add_snapshots(struct counting *c, struct flow top, double commits)
     double changes = top.bytes / every;
     c->rate.writes += every * puts_of(size);
     c->rate.reads += every * (1 + top.files / every);
-    c->rate.lists += every * (LISTS_OF_SNAPSHOT + LISTS_OF_RETENTION + 2 * c->all_pages);
+    c->rate.lists += every * LISTS_OF_SNAPSHOT * c->all_pages;
     c->rate.up_bytes += every * size;
     c->rate.down_bytes += every * (size + changes);
     c->rate.stored_bytes += size * (c->s->retention_s * every + 1);
@@ -130,13 +128,14 @@ void hf_cost_predict(const struct hf_cost_setup *s, const struct hf_cost_load *l
     struct flow flows[HF_CONFIG_LEVELS + 1];
     double uploads = hf_cost_uploads(l->commits, s->sync_s);
     flows[0] = (struct flow){uploads, l->commits * l->bytes_per_commit + uploads * FILE_BYTES};
+    double first = s->n_levels > 0 ? s->levels_s[0] : 0;
+    double files = uploads * (s->l0_retention_s + first);
     c.kept_s = s->retention_s + s->snapshot_s;
     for (size_t i = 0; i < s->n_levels; i++) {
         flows[i + 1] = level_of(&c, flows[i], s->levels_s[i]);
-        /* Pages beyond the first one of each level. */
-        c.all_pages += pages_of(flows[i + 1].files * c.kept_s, list_page) - 1;
+        files += flows[i + 1].files * c.kept_s;
     }
-    double first = s->n_levels > 0 ? s->levels_s[0] : 0;
+    c.all_pages = pages_of(files, list_page);
     c.rate.writes = uploads > 0 ? uploads * puts_of(flows[0].bytes / uploads) : 0;
     c.rate.up_bytes = flows[0].bytes;
     c.rate.stored_bytes = flows[0].bytes * (s->l0_retention_s + first);

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/parse.h"
 #include "cmd/common.h"
+#include "cmd/heartbeat.h"
 #include "cmd/rows.h"
 #include "cmd/serve.h"
 #include "os/file.h"
@@ -360,7 +361,11 @@ static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct 
     }
     hf_log(HF_LOG_INFO, "replicating", HF_F_STR("version", HF_VERSION),
            HF_F_U64("databases", cfg->n_dbs), HF_F_STR("config", cfg->file), HF_F_END);
-    rc = follow(run, cfg, e, &set, err);
+    struct hf_heartbeat *heartbeat = NULL;
+    rc = o->once ? HF_OK : hf_heartbeat_start(cfg, e, &heartbeat, err);
+    if (rc == HF_OK)
+        rc = follow(run, cfg, e, &set, err);
+    hf_heartbeat_stop(heartbeat);
     hf_serve_stop(serve);
     hf_engine_stop(e);
     if (rc == HF_OK)

@@ -75,8 +75,10 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
 
 static enum hf_code open_spool(struct db *db, struct hf_err *err)
 {
-    HF_AUTO_FREE char *url = hf_asprintf("file://%s/spool", db->meta);
-    HF_TRY(hf_store_open(url, &db->spool.store, err));
+    /* In the clear whatever the replicas and the environment say: it lies beside the database. */
+    HF_AUTO_FREE char *dir = hf_asprintf("%s/spool", db->meta);
+    struct hf_config_replica conf = {.type = HF_REPLICA_FILE, .path = dir};
+    HF_TRY(hf_store_open_replica(&conf, &db->spool.store, err));
     HF_TRY(hf_replica_new(db->spool.store, "", &db->replica, err));
     db->has_form = true;
     db->form = HF_LTX_FORM_BLOCK;

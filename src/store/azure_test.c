@@ -266,6 +266,7 @@ int main(void)
     start_azurite(main_js);
     struct hf_store_contract contract = {"azure", fresh_url, done, NULL};
     int failed = hf_store_contract_run(&contract);
+    failed += hf_store_contract_run_sealed(&contract);
     failed += cmocka_run_group_tests_name("store/azure", tests, NULL, NULL);
     stop_azurite();
     return failed;

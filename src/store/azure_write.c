@@ -208,7 +208,7 @@ enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args
     mark_init(&w->mark, w->name, args->time_ms, c);
     w->mark.key_id = args->key_id;
     hf_buf_init(&w->buf, HF_LIMIT_STORE_BLOCK);
-    w->blocks = hf_parts_new(HF_LIMIT_STORE_BLOCK, put_block, w);
+    w->blocks = hf_parts_new(HF_LIMIT_STORE_BLOCK, HF_PARTS_AT_ONCE, put_block, w);
     *out = &w->base;
     return HF_OK;
 }

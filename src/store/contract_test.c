@@ -357,3 +357,50 @@ int hf_store_contract_run(const struct hf_store_contract *c)
     };
     return cmocka_run_group_tests_name(c->name, tests, NULL, NULL);
 }
+
+/* The same through encryption; and what is there can't be read without the key. */
+static void test_sealed(void **state)
+{
+    (void)state;
+    static const char name[] = "HOLDFAST_ENCRYPTION_KEY";
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_store *s = NULL;
+    struct hf_store_reader *r = NULL;
+    char buf[64];
+    size_t got = 0;
+    HF_AUTO_FREE char *url = hf_strdup(contract->fresh_url(contract->arg));
+    HF_AUTO_FREE char *key = hf_strdup(getenv(name));
+    assert_int_equal(hf_store_open(url, &s, &err), HF_OK);
+    assert_true(hf_store_is_encrypted(s));
+    enum hf_code rc = hf_store_selftest(s, &err); /* conditional writes and reading them back */
+    if (rc != HF_OK && rc != HF_E_UNSUPPORTED)
+        fail_msg("selftest: %s", err.text);
+    assert_int_equal(hf_store_put(s, "a", "text", 4, HF_STORE_CREATE_ONLY, 1000, &err), HF_OK);
+    hf_store_close(s);
+    unsetenv(name);
+    assert_int_equal(hf_store_open(url, &s, &err), HF_OK);
+    assert_false(hf_store_is_encrypted(s));
+    assert_int_equal(hf_store_reader_new(s, "a", 0, &r, &err), HF_OK);
+    assert_int_equal(hf_store_reader_read(r, buf, sizeof(buf), &got, &err), HF_E_DENIED);
+    assert_non_null(strstr(err.text, "no key is given"));
+    hf_store_reader_free(r);
+    if (hf_store_has_ranges(s)) {
+        struct hf_buf b;
+        hf_buf_init(&b, 4096);
+        assert_int_equal(hf_store_read_range(s, "a", 0, 60, &b, &err), HF_E_DENIED);
+        hf_buf_deinit(&b);
+    }
+    hf_store_close(s);
+    setenv(name, key, 1);
+}
+
+int hf_store_contract_run_sealed(const struct hf_store_contract *c)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_sealed, teardown)};
+    contract = c;
+    setenv("HOLDFAST_ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", 1);
+    int failed = cmocka_run_group_tests_name("encrypted", tests, NULL, NULL);
+    failed += hf_store_contract_run(c);
+    unsetenv("HOLDFAST_ENCRYPTION_KEY");
+    return failed;
+}

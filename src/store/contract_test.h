@@ -19,5 +19,7 @@ struct hf_store_contract {
 
 /* 0 when all passed. */
 int hf_store_contract_run(const struct hf_store_contract *c);
+/* The same once more with everything encrypted. */
+int hf_store_contract_run_sealed(const struct hf_store_contract *c);
 
 #endif

@@ -296,6 +296,5 @@ int main(void)
     };
     const struct hf_store_contract contract = {"encrypted", fresh_url, done, NULL};
     int failed = cmocka_run_group_tests_name("crypt", tests, NULL, NULL);
-    setenv("HOLDFAST_ENCRYPTION_KEY", KEY_A, 1);
-    return failed + hf_store_contract_run(&contract);
+    return failed + hf_store_contract_run_sealed(&contract);
 }

@@ -8,8 +8,6 @@
 #include "base/mem.h"
 #include "os/pool.h"
 
-enum { SLOTS_MAX = 4 };
-
 struct slot {
     struct hf_task task;
     struct hf_parts *parts;
@@ -23,7 +21,7 @@ struct hf_parts {
     void *arg;
     size_t part_size;
     struct hf_pool *pool; /* from the first part on */
-    struct slot slots[SLOTS_MAX];
+    struct slot slots[HF_PARTS_AT_ONCE];
     size_t n_slots;
     unsigned n; /* parts taken */
     char (*etags)[HF_STORE_ETAG];
@@ -34,19 +32,20 @@ struct hf_parts {
     struct hf_err failed; /* the first failure */
 };
 
-static size_t slots_for(size_t part_size)
+static size_t slots_for(size_t part_size, unsigned at_once)
 {
     size_t n = HF_LIMIT_STORE_AHEAD / part_size;
-    return n < 1 ? 1 : n < SLOTS_MAX ? n : SLOTS_MAX;
+    n = n < at_once ? n : at_once;
+    return n < 1 ? 1 : n < HF_PARTS_AT_ONCE ? n : HF_PARTS_AT_ONCE;
 }
 
-struct hf_parts *hf_parts_new(size_t part_size, hf_parts_fn *fn, void *arg)
+struct hf_parts *hf_parts_new(size_t part_size, unsigned at_once, hf_parts_fn *fn, void *arg)
 {
     struct hf_parts *p = hf_calloc(1, sizeof(*p));
     p->fn = fn;
     p->arg = arg;
     p->part_size = part_size;
-    p->n_slots = slots_for(part_size);
+    p->n_slots = slots_for(part_size, at_once);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     return p;

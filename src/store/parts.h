@@ -26,7 +26,9 @@ struct hf_part {
 
 typedef enum hf_code hf_parts_fn(void *arg, struct hf_part *part, struct hf_err *err);
 
-struct hf_parts *hf_parts_new(size_t part_size, hf_parts_fn *fn, void *arg);
+/* at_once: parts under way at most; fewer where they would not fit into memory. */
+struct hf_parts *hf_parts_new(size_t part_size, unsigned at_once, hf_parts_fn *fn, void *arg);
+enum { HF_PARTS_AT_ONCE = 4 }; /* ... and never more */
 /* Takes what body holds and leaves it empty. Waits for room; the error is that of an earlier part.
  */
 HF_MUST enum hf_code hf_parts_send(struct hf_parts *p, struct hf_buf *body, struct hf_err *err);

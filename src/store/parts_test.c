@@ -66,7 +66,7 @@ static void test_all_arrive(void **state)
     (void)state;
     struct hf_err err = HF_ERR_INIT;
     struct target t = {.fails_at = PARTS};
-    struct hf_parts *p = hf_parts_new(PART, send, &t);
+    struct hf_parts *p = hf_parts_new(PART, 9, send, &t);
     assert_int_equal(upload(p, &err), HF_OK);
     assert_int_equal(hf_parts_count(p), PARTS);
     for (unsigned i = 0; i < PARTS; i++) {
@@ -80,12 +80,24 @@ static void test_all_arrive(void **state)
     hf_parts_free(p);
 }
 
+static void test_fewer_at_once(void **state)
+{
+    (void)state;
+    for (unsigned at_once = 0; at_once <= 2; at_once++) {
+        struct target t = {.fails_at = PARTS};
+        struct hf_parts *p = hf_parts_new(PART, at_once, send, &t);
+        assert_int_equal(upload(p, NULL), HF_OK);
+        assert_true(atomic_load(&t.most_running) <= (at_once == 0 ? 1 : at_once));
+        hf_parts_free(p);
+    }
+}
+
 static void test_failure(void **state)
 {
     (void)state;
     struct hf_err err = HF_ERR_INIT;
     struct target t = {.fails_at = 5};
-    struct hf_parts *p = hf_parts_new(PART, send, &t);
+    struct hf_parts *p = hf_parts_new(PART, 9, send, &t);
     assert_int_equal(upload(p, &err), HF_E_BUSY);
     assert_string_equal(err.text, "part 5");
     assert_true(hf_parts_count(p) < PARTS);
@@ -95,6 +107,7 @@ static void test_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_arrive),
+                                       cmocka_unit_test(test_fewer_at_once),
                                        cmocka_unit_test(test_failure)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

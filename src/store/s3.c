@@ -370,6 +370,7 @@ enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, struct hf_st
         (struct hf_store){.magic = HF_STORE_MAGIC, .ops = &s3_ops, .url = hf_strdup(conf->url)};
     s->bucket = bucket;
     s->prefix = hf_asprintf("%s%s", conf->path, conf->path[0] ? "/" : "");
+    s->concurrency = (unsigned)conf->s3.concurrency;
     s->part_size = part < HF_LIMIT_S3_PART_MIN   ? HF_LIMIT_S3_PART_MIN
                    : part > HF_LIMIT_S3_PART_MAX ? HF_LIMIT_S3_PART_MAX
                                                  : (size_t)part;

@@ -10,8 +10,9 @@
 struct s3 {
     struct hf_store base;
     struct hf_s3_bucket *bucket;
-    char *prefix;     /* "" or "a/b/" */
-    size_t part_size; /* a larger object is sent in parts of it */
+    char *prefix;         /* "" or "a/b/" */
+    size_t part_size;     /* a larger object is sent in parts of it */
+    unsigned concurrency; /* ... so many at once */
 };
 
 enum { S3_ERROR_MAX = 64 << 10 }; /* an error's body, or another short answer's */

@@ -412,5 +412,6 @@ int main(void)
         cmocka_unit_test(test_self_test),
     };
     int failed = hf_store_contract_run(&contract);
+    failed += hf_store_contract_run_sealed(&contract);
     return failed + cmocka_run_group_tests_name("store/s3", tests, NULL, NULL);
 }

@@ -271,7 +271,7 @@ enum hf_code s3_writer_new(struct hf_store *base, const struct hf_store_put_args
     mark_init(&w->mark, w->name, args->time_ms, c);
     w->mark.key_id = args->key_id;
     hf_buf_init(&w->buf, s->part_size);
-    w->parts = hf_parts_new(s->part_size, put_part, w);
+    w->parts = hf_parts_new(s->part_size, s->concurrency, put_part, w);
     hf_buf_init(&w->upload, UPLOAD_ID_MAX);
     *out = &w->base;
     return HF_OK;

@@ -479,5 +479,6 @@ int main(void)
         cmocka_unit_test(test_connections_are_shared),
     };
     int failed = hf_store_contract_run(&contract);
+    failed += hf_store_contract_run_sealed(&contract);
     return failed + cmocka_run_group_tests_name("store/sftp", tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ def measured(holdfast, make_db, writer, tmp_path, container):
     db, c, sock, port = make_db(rows=100), str(tmp_path / "c.yml"), str(tmp_path / "s.sock"), azure.free_port()
     replicas.config(c, {db: azure.replica(container, "app", **{"sync-interval": "500ms"})}, **{
         "addr": "127.0.0.1:%d" % port, "socket": {"enabled": True, "path": sock},
-        "levels": [{"interval": "3s"}], "l0-retention": "1h"})
+        "levels": [{"interval": "3s"}], "l0-retention": "10m", "snapshot": {"interval": "20m", "retention": "10m"}})
     p = holdfast.start("replicate", "-config", c)
     procs.wait_until(lambda: container.top("app") > 0, why=p.text)
     w = writer(db, rate=40, seconds=20)

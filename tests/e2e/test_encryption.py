@@ -12,6 +12,7 @@ import azure
 import dbtool
 import procs
 import replicas
+import sealed
 
 MAGIC = b"HFSEALED"
 
@@ -208,6 +209,59 @@ def test_turned_on_later_and_keys_changed(holdfast, make_db, keygen, tmp_path):
     assert [i[16:24].hex() for i in ids[1:]] == [first_id, second_id]
     holdfast("restore", "-config", str(tmp_path / "step0.yml"), "-o", str(tmp_path / "x.db"), db).failed(
         12, "encrypted with key " + second_id)
+
+
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_the_documented_form(holdfast, litestream, make_db, keygen, tmp_path, is_bound):
+    """Decrypted by a reader of its own, the replica is one that Litestream restores."""
+    db, (key, key_id) = make_db(rows=500, body=3000), keygen()
+    c = file_conf(tmp_path, db, enc(key, **{"bind-path": is_bound}), **{"l0-retention": "1h"})
+    for _ in range(3):
+        dbtool.commit(db, 3)
+        holdfast("replicate", "-once", "-config", c).ok()
+    plain = str(tmp_path / "plain")
+    assert sealed.key_id(sealed.key_of(key)).hex() == key_id
+    path = str(tmp_path / "rep") if is_bound else ""
+    assert sealed.decrypt_tree(str(tmp_path / "rep"), plain, sealed.key_of(key), path) >= 3
+    out = str(tmp_path / "theirs.db")
+    litestream("restore", "-o", out, replicas.url(plain)).ok()
+    replicas.assert_same_pages(db, out, tmp_path)
+
+
+def test_the_spool_is_not_of_the_replica(holdfast, make_db, keygen, tmp_path):
+    """Two replicas, one of them away, the key in the environment under the name that URLs take: what
+    waits beside the database is as it always was, and both get it in the end."""
+    db, (key, _) = make_db(), keygen()
+    env = {"HOLDFAST_ENCRYPTION_KEY": open(key).read()}
+    away = tmp_path / "away"
+    away.write_text("a file where a directory should be")
+    c = replicas.config(str(tmp_path / "two.yml"), {db: [
+        {"type": "file", "path": str(p), "name": p.name, "sync-interval": "50ms",
+         "encryption": {"key-env": "HOLDFAST_ENCRYPTION_KEY"}} for p in (tmp_path / "rep", away / "rep")]},
+        **{"shutdown-sync-timeout": "5s"})
+    p = holdfast.start("replicate", "-config", c, env=env)
+    procs.wait_until(lambda: replicas.files(tmp_path / "rep"), why=p.text)
+    spool = os.path.join(os.path.dirname(db), "." + os.path.basename(db) + "-holdfast", "spool")
+
+    seen = set()
+
+    def look():
+        for f in glob.glob(spool + "/ltx/*/*.ltx"):
+            try:
+                seen.add(open(f, "rb").read(4))
+            except FileNotFoundError:  # folded with others meanwhile
+                pass
+        return seen
+    dbtool.commit(db)
+    procs.wait_until(look, why=p.text)
+    assert seen == {b"LTX1"}
+    away.unlink()
+    procs.wait_until(lambda: replicas.top_txid(away / "rep") >= replicas.top_txid(tmp_path / "rep") > 0,
+                     timeout=60, why=p.text)
+    assert p.stop() == 0, p.text()
+    out = str(tmp_path / "out.db")
+    holdfast("restore", "-o", out, replicas.url(away / "rep"), env=env).ok()
+    dbtool.assert_same(db, out)
 
 
 def test_azure_with_two_replicas(container, holdfast, make_db, writer, keygen, tmp_path):
