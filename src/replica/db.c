@@ -41,12 +41,15 @@ static void run_job(struct hf_task *task)
     hf_mailbox_post(job->db->e->mailbox, task);
 }
 
-static struct hf_pool *lane_pool(struct engine *e, enum db_lane lane)
+static struct hf_pool *lane_pool(const struct db *db, enum db_lane lane)
 {
+    struct engine *e = db->e;
+    bool is_packed = !db_has_spool(db) && db->dests[0].conf->pack && e->pack_pool != NULL;
     switch (lane) {
     case LANE_SQL:
         return e->sql_pool;
     case LANE_SHIP:
+        return is_packed ? e->pack_pool : e->ship_pool;
     case LANE_BASE:
     case LANE_TRIM:
     case LANE_COUNT:
@@ -72,7 +75,7 @@ void db_submit(struct db *db, enum db_lane lane, enum hf_code (*work)(struct db 
     struct db_job *job = &db->jobs[lane];
     job->work = work;
     job->done = done;
-    submit(db, job, lane_pool(db->e, lane));
+    submit(db, job, lane_pool(db, lane));
 }
 
 void dest_submit(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
