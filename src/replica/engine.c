@@ -141,6 +141,7 @@ static void on_tick(void *arg)
     e->tick_count++;
     net_tick(e);
     upkeep_tick(e, hf_clock_wall_ms());
+    engine_tidy_packs(e);
 }
 
 static void poll_hot(struct engine *e)
@@ -186,6 +187,19 @@ static void *run_loop(void *arg)
 
 /* ---- life ---- */
 
+static bool has_packs(const struct hf_config *cfg)
+{
+    for (size_t i = 0; i < cfg->n_dbs; i++) {
+        if (cfg->dbs[i]->replicas[0].pack)
+            return true;
+    }
+    for (size_t i = 0; i < cfg->n_dirs; i++) {
+        if (cfg->dirs[i]->replicas[0].pack)
+            return true;
+    }
+    return false;
+}
+
 /* Some database is driven by a replica that is not a directory. */
 static bool has_remote(const struct hf_config *cfg)
 {
@@ -207,6 +221,8 @@ static enum hf_code start_threads(struct engine *e, struct hf_err *err)
     if (is_remote || n > REMOTE_SHIP_THREADS)
         n = REMOTE_SHIP_THREADS;
     HF_TRY(hf_pool_new("hf-ship", n, true, &e->ship_pool, err));
+    if (has_packs(e->cfg)) /* they wait for a pack */
+        HF_TRY(hf_pool_new("hf-pack", HF_LIMIT_PACK_SHIPPERS, true, &e->pack_pool, err));
     n = is_remote ? REMOTE_UPKEEP_THREADS : 1;
     HF_TRY(hf_pool_new("hf-upkeep", n, true, &e->upkeep_pool, err));
     return hf_pool_new("hf-sql", 1, false, &e->sql_pool, err);
@@ -227,12 +243,14 @@ static void free_engine(struct hf_engine *he)
 {
     struct engine *e = &he->in;
     hf_pool_free(e->ship_pool);
+    hf_pool_free(e->pack_pool);
     hf_pool_free(e->upkeep_pool);
     hf_pool_free(e->sql_pool);
     engine_free_groups(e);
     hf_sqlproc_free(e->sqlproc);
     for (size_t i = 0; i < e->n_dbs; i++)
         db_free(e->dbs[i]);
+    engine_free_packs(e);
     hf_free(e->dbs);
     hf_free(e->by_name);
     while (e->dirs != NULL) {

@@ -159,7 +159,11 @@ static uint64_t level_max(const struct history *h, int level)
 
 static void add(struct history *h, int level, uint64_t min, uint64_t max, int64_t time_ms)
 {
-    struct hf_ltx_info f = {level, min, max, 100 + (max - min) * 10, time_ms};
+    struct hf_ltx_info f = {.level = level,
+                            .min_txid = min,
+                            .max_txid = max,
+                            .size = 100 + (max - min) * 10,
+                            .time_ms = time_ms};
     hf_ltx_list_push(&h->all, &f);
 }
 
