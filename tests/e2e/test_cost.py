@@ -110,7 +110,7 @@ def measured(holdfast, make_db, writer, tmp_path, container):
         "levels": [{"interval": "3s"}], "l0-retention": "10m", "snapshot": {"interval": "20m", "retention": "10m"}})
     p = holdfast.start("replicate", "-config", c)
     procs.wait_until(lambda: container.top("app") > 0, why=p.text)
-    w = writer(db, rate=40, seconds=20)
+    w = writer(db, rate=40, seconds=14)
     w.wait()
     r = holdfast("cost", "-config", c, "--json").ok().json()
     got = r["databases"][0]
