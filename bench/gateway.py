@@ -169,7 +169,7 @@ class Bench:
 
     def holdfast(self, ups, name="holdfast", **keys):
         port = free_port()
-        hosts = [{"name": "h%d" % i, "kind": "openai", "local": True, "parallel": 1024,
+        hosts = [{"name": "h%d" % i, "kind": "openai", "local": True, "parallel": self.a.parallel,
                   "url": "http://127.0.0.1:%d/v1" % u} for i, u in enumerate(ups)]
         routes = [{"name": m, "to": ["%s/%s" % (h["name"], m) for h in hosts]} for m in MODELS]
         conf = {"gateway": {"listen": "127.0.0.1:%d" % port, "hosts": hosts, "routes": routes, **keys}}
@@ -428,6 +428,7 @@ def main():
     p.add_argument("--only", default=",".join(ROWS))
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--parallel", type=int, default=1024, help="requests at a time that holdfast hands to the model server")
     p.add_argument("--litellm", metavar="PYTHON", help="python of a virtual environment that has litellm[proxy]")
     p.add_argument("--save", metavar="FILE")
     p.add_argument("--write", metavar="FILE.md")
