@@ -20,6 +20,12 @@ static const struct hf_gw_key *key_of(const struct hf_gw_keys *keys,
                         hf_httpd_call_header(call, "x-api-key"));
 }
 
+const struct hf_gw_key *hf_gw_key_of_call(const struct hf_gateway *g,
+                                          const struct hf_httpd_call *call)
+{
+    return key_of(&g->plan->keys, call);
+}
+
 uint64_t hf_gw_client_of(const struct hf_httpd_call *call, const struct hf_gw_key *key)
 {
     if (key != NULL)

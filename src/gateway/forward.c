@@ -181,7 +181,7 @@ static void show_known(struct hf_gw_forward *f)
     struct hf_buf out;
     char text[HF_MODEL_NAME + 40];
     hf_buf_init(&out, HF_GW_LIST_BYTES);
-    hf_gw_models(f->g, &all);
+    hf_gw_models(f->g, hf_gw_key_of_call(f->g, f->call), &all);
     const struct hf_model *m = hf_models_find(&all, f->model);
     if (m != NULL && hf_model_write(HF_LIST_TAGS, m, &out, NULL) == HF_OK) {
         hf_gw_reply_text(f->call, 200, "application/json", hf_buf_str(&out), out.len);
@@ -235,10 +235,13 @@ static void show(struct hf_gw_forward *f)
         rc = hf_jsonscan_str(&f->name, f->model, sizeof(f->model), &err);
     if (rc == HF_OK && f->model[0] == '\0')
         rc = hf_err_set(&err, HF_E_INVALID, "model is required");
-    if (rc == HF_OK)
-        show_next(f);
-    else
+    const struct hf_gw_key *key = hf_gw_key_of_call(f->g, f->call);
+    if (rc != HF_OK)
         refuse(f, HF_API_INVALID, err.text);
+    else if (key != NULL && !hf_gw_key_may_ask(key, f->model))
+        refuse(f, HF_API_MODEL, "no model of that name is in this key's scope");
+    else
+        show_next(f);
 }
 
 /* ---- management ---- */

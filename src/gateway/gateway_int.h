@@ -302,8 +302,9 @@ void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const stru
                        const struct hf_gw_headers *extra);
 /* out, if rc is HF_OK; else 500. Frees out. */
 void hf_gw_reply_json(struct hf_httpd_call *call, enum hf_code rc, struct hf_buf *out);
-/* Every model that is known: of hosts that are ours, and the routes. The caller deinits. */
-void hf_gw_models(struct hf_gateway *g, struct hf_models *out);
+/* Every model that is known and that key (NULL: none is needed) may ask for: of hosts that are
+ * ours, and the routes. The caller deinits. */
+void hf_gw_models(struct hf_gateway *g, const struct hf_gw_key *key, struct hf_models *out);
 
 /* Of a page: so that its client understands an error. */
 enum hf_dialect hf_gw_path_dialect(const struct hf_httpd_call *call);

@@ -103,6 +103,9 @@ bool hf_gw_bill_headers(const struct hf_gw_request *r, struct hf_gw_headers *h);
 /* ---- access.c ---- */
 /* Whether the request may go on: its key, and what that may. Else it is refused and ended. */
 bool hf_gw_access(struct hf_gw_request *r, uint64_t now_ms);
+/* The key it shows; NULL: none, or none is configured. */
+const struct hf_gw_key *hf_gw_key_of_call(const struct hf_gateway *g,
+                                          const struct hf_httpd_call *call);
 /* Who shares a turn in the queue. */
 uint64_t hf_gw_client_of(const struct hf_httpd_call *call, const struct hf_gw_key *key);
 bool hf_gw_is_private(const struct hf_gw_request *r);

@@ -55,31 +55,39 @@ void hf_gw_reply_error(struct hf_httpd_call *call, enum hf_dialect d, const stru
 
 /* ---- lists ---- */
 
-static void merge(struct hf_gateway *g, bool is_ps, struct hf_models *out)
+/* Only what the key (NULL: none is needed) may ask for. */
+static void add_model(const struct hf_gw_key *key, const struct hf_model *m, struct hf_models *out)
+{
+    if (key == NULL || hf_gw_key_may_ask(key, m->name))
+        hf_models_add(out, m);
+}
+
+static void merge(struct hf_gateway *g, const struct hf_gw_key *key, bool is_ps,
+                  struct hf_models *out)
 {
     for (size_t i = 0; i < g->n_hosts; i++) {
         const struct hf_models *from = is_ps ? &g->hosts[i].ps : &g->hosts[i].tags;
         bool is_ours = !g->hosts[i].conf->is_cloud && !g->hosts[i].conf->is_gone;
         for (size_t k = 0; is_ours && k < from->n; k++)
-            hf_models_add(out, &from->list[k]);
+            add_model(key, &from->list[k], out);
     }
 }
 
 /* Names of routes are models, too. */
-static void add_routes(struct hf_gateway *g, struct hf_models *out)
+static void add_routes(struct hf_gateway *g, const struct hf_gw_key *key, struct hf_models *out)
 {
     for (size_t i = 0; i < g->plan->n_routes; i++) {
         struct hf_model m = {0};
         HF_AUTO_FREE char *name = hf_strdup(g->plan->routes[i].name);
         m.name = name;
-        hf_models_add(out, &m);
+        add_model(key, &m, out);
     }
 }
 
-void hf_gw_models(struct hf_gateway *g, struct hf_models *out)
+void hf_gw_models(struct hf_gateway *g, const struct hf_gw_key *key, struct hf_models *out)
 {
-    merge(g, false, out);
-    add_routes(g, out);
+    merge(g, key, false, out);
+    add_routes(g, key, out);
 }
 
 static enum hf_model_list form_of(const struct hf_httpd_call *call)
@@ -93,9 +101,10 @@ static void page_list(struct hf_gateway *g, struct hf_httpd_call *call, enum hf_
     struct hf_models all = {0};
     struct hf_buf out;
     hf_buf_init(&out, PAGE_BYTES);
-    merge(g, form == HF_LIST_PS, &all);
+    const struct hf_gw_key *key = hf_gw_key_of_call(g, call);
+    merge(g, key, form == HF_LIST_PS, &all);
     if (form != HF_LIST_PS)
-        add_routes(g, &all);
+        add_routes(g, key, &all);
     enum hf_code rc = hf_models_write(form, &all, &out, NULL);
     hf_models_deinit(&all);
     reply_buf(call, rc, json_type, &out);
@@ -122,7 +131,7 @@ static void page_model(struct hf_gateway *g, struct hf_httpd_call *call)
     enum hf_model_list form = form_of(call);
     struct hf_models all = {0};
     struct hf_buf out;
-    hf_gw_models(g, &all);
+    hf_gw_models(g, hf_gw_key_of_call(g, call), &all);
     const struct hf_model *m = hf_models_find(&all, name);
     if (m == NULL) {
         struct hf_api_error e;

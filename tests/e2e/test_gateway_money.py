@@ -102,7 +102,14 @@ def test_real_clients_with_and_without_a_key(house, tmp_path):
         a.messages.create(model="both", max_tokens=9, messages=HI)
     with pytest.raises(ollama.ResponseError, match="models"):
         n.chat("both", HI)
-    assert "near" in [m.id for m in o.models.list()]
+    procs.wait_until(lambda: "qwen2.5-coder:32b" in [m.model for m in clients(BOT)[2].list().models])
+    for names in ([m.id for m in o.models.list()], [m.model for m in n.list().models]):  # near and f*, no other
+        names = {name.removesuffix(":latest") for name in names}
+        assert {"near", "far", "forever"} <= names and all(x == "near" or x[0] == "f" for x in names), names
+    with pytest.raises(openai.NotFoundError):
+        o.models.retrieve("both")
+    with pytest.raises(ollama.ResponseError, match="scope"):
+        n.show("both")
     r = httpx.post(url + "/api/chat", json=body_of("ollama", "near", False), auth=("kim", KIM))
     assert r.status_code == 200  # as http://kim:KEY@host sends it
     procs.wait_until(lambda: {k for (k,) in rows(g, "SELECT DISTINCT key FROM usage")} == {"kim", "bot", "boss"})
