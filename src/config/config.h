@@ -137,6 +137,8 @@ struct hf_config_replica {
     int64_t retention_check_interval_ms; /* of snapshots and levels above L0 */
     int64_t validation_interval_ms;      /* 0 = off */
     enum hf_page_format page_format;
+    bool pack;
+    const char *pack_path; /* as path, but above it; NULL: the directory above path */
     int64_t max_sync_ltx_files;
     bool auto_recover;
 

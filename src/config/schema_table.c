@@ -154,6 +154,16 @@ static const struct hf_key replica_keys[] = {
      .doc = "Form of the pages in LTX files. block: what Litestream 0.5.16 and later write. frame: "
             "what older 0.5 versions can restore. auto: the form the replica already holds, block "
             "in a new one."},
+    {.name = "pack", .kind = HF_KEY_BOOL, .offset = F(r.pack), .def = "false", .since = "holdfast",
+     .flags = SHARED,
+     .doc = "Put the changes of all databases that are due into one object, in the directory packs "
+            "beside the replicas: one write request an interval instead of one for each database. "
+            "Litestream sees a change only when it has been compacted into L1."},
+    {.name = "pack-path", .kind = HF_KEY_STRING, .offset = F(r.pack_path), .since = "holdfast",
+     .flags = SHARED,
+     .doc = "Directory above the replica's path in which packs is. Databases with the same one "
+            "share packs. Must not change while a replica has changes in packs. Default: the "
+            "directory the replica's own is in."},
     {.name = "retention", .kind = HF_KEY_MS, .offset = F(retention_ms), .min = 1, .max = YEARS_MS,
      .since = "0.3", .flags = HF_KEY_TIER | HF_KEY_RELOAD,
      .differs = "it counts, as in 0.3; Litestream 0.5 ignores it and keeps what "

@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "os/thread.h"
 
-enum { POOL_THREADS_MAX = 64 };
+enum { POOL_THREADS_MAX = 128 };
 
 struct task_list {
     struct hf_task *head;

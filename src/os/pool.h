@@ -22,7 +22,7 @@ struct hf_task {
 
 struct hf_pool;
 
-/* threads: 1 to 64. name: thread name for debuggers (at most 15 bytes), static. is_background: see
+/* threads: 1 to 128. name: thread name for debuggers (at most 15 bytes), static. is_background: see
  * hf_thread_set_background. */
 HF_MUST enum hf_code hf_pool_new(const char *name, size_t threads, bool is_background,
                                  struct hf_pool **out, struct hf_err *err);

@@ -335,6 +335,7 @@ struct engine {
     struct db_dir *dirs;
     size_t n_dirs;
     struct store_ref **stores; /* hash by URL and endpoint */
+    struct packs_ref *packs;
     struct lane_group *groups;
     size_t n_groups;
     char *home_key; /* the service of the first database with one destination */
@@ -470,6 +471,8 @@ bool db_has_spool(const struct db *db);
 /* Opens the destinations of the configuration (and the spool); db->replica is set then. */
 HF_MUST enum hf_code db_dests_open(struct db *db, struct hf_err *err);
 void db_dests_free(struct db *db);
+/* When the next upload may be, the last one having begun at last_ms. */
+uint64_t dest_due_at(const struct dest *d, uint64_t last_ms, uint64_t interval_ms);
 /* What is to be done next for each of them. */
 void db_dests_step(struct db *db);
 bool db_dests_are_synced(const struct db *db);
@@ -518,6 +521,14 @@ HF_MUST enum hf_code engine_get_lone_group(struct engine *e, const struct hf_con
                                            struct lane_group **out, struct hf_err *err);
 void engine_free_stores(struct engine *e);
 void engine_free_groups(struct engine *e);
+
+/* ---- engine_packs.c: directories of packs ---- */
+/* r's L0 files go into packs, as conf says. */
+HF_MUST enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
+                                 struct hf_replica *r, struct hf_err *err);
+/* Each tick: old packs go, on the upkeep threads. */
+void engine_tidy_packs(struct engine *e);
+void engine_free_packs(struct engine *e);
 
 /* ---- engine.c ---- */
 /* NULL on failure; the caller rehashes. */

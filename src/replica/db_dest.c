@@ -66,6 +66,8 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
     set_form(d);
     HF_TRY(engine_get_store(db->e, d->conf, &store, err));
     HF_TRY(hf_replica_new(store, "", &d->replica, err));
+    if (d->conf->pack)
+        HF_TRY(engine_pack(db->e, d->conf, d->replica, err));
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
     if (i == 0 || interval < db->sync_interval_ms)
         db->sync_interval_ms = interval;
@@ -456,13 +458,20 @@ static void catch_up(struct dest *d, uint64_t now)
         ask_for_image(d, now);
 }
 
+uint64_t dest_due_at(const struct dest *d, uint64_t last_ms, uint64_t interval_ms)
+{
+    /* together with all others of its packs; see pack_put.c */
+    return d->conf->pack ? (last_ms / interval_ms + 1) * interval_ms : last_ms + interval_ms;
+}
+
 static bool is_due(const struct dest *d, uint64_t now)
 {
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
+    uint64_t due = dest_due_at(d, d->last_ship_ms, interval);
     if (d->db->e->is_urgent || d->db->is_urgent || d->behind_bytes >= DB_SHIP_NOW_BYTES ||
-        now >= d->last_ship_ms + interval)
+        now >= due)
         return true;
-    db_wake_at(d->db, d->last_ship_ms + interval);
+    db_wake_at(d->db, due);
     return false;
 }
 

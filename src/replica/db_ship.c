@@ -8,9 +8,11 @@
 #include "replica/db.h"
 #include "replica/ship.h"
 
-static uint64_t interval_ms(const struct db *db)
+static uint64_t due_at(const struct db *db)
 {
-    return db->sync_interval_ms;
+    if (db_has_spool(db))
+        return db->last_ship_ms + db->sync_interval_ms;
+    return dest_due_at(&db->dests[0], db->last_ship_ms, db->sync_interval_ms);
 }
 
 uint64_t db_next_txid(const struct db *db)
@@ -158,7 +160,7 @@ static bool is_early(const struct db *db, uint64_t now, size_t pending)
 
 static bool is_due(const struct db *db, uint64_t now)
 {
-    if (db->e->is_urgent || db->is_urgent || now >= db->last_ship_ms + interval_ms(db))
+    if (db->e->is_urgent || db->is_urgent || now >= due_at(db))
         return true;
     size_t pending = hf_capture_pending_bytes(db->cap);
     if (db->e->pending_bytes > HF_LIMIT_PENDING_ALL)
@@ -174,7 +176,7 @@ uint64_t db_ship_due_at(const struct db *db)
         return db->ship_retry_at;
     if (db->cap == NULL || hf_capture_batch(db->cap)->commit == 0)
         return 0;
-    return db->last_ship_ms + interval_ms(db);
+    return due_at(db);
 }
 
 static void take(struct db *db)

@@ -141,6 +141,7 @@ static void on_tick(void *arg)
     e->tick_count++;
     net_tick(e);
     upkeep_tick(e, hf_clock_wall_ms());
+    engine_tidy_packs(e);
 }
 
 static void poll_hot(struct engine *e)
@@ -186,6 +187,19 @@ static void *run_loop(void *arg)
 
 /* ---- life ---- */
 
+static bool has_packs(const struct hf_config *cfg)
+{
+    for (size_t i = 0; i < cfg->n_dbs; i++) {
+        if (cfg->dbs[i]->replicas[0].pack)
+            return true;
+    }
+    for (size_t i = 0; i < cfg->n_dirs; i++) {
+        if (cfg->dirs[i]->replicas[0].pack)
+            return true;
+    }
+    return false;
+}
+
 /* Some database is driven by a replica that is not a directory. */
 static bool has_remote(const struct hf_config *cfg)
 {
@@ -206,6 +220,8 @@ static enum hf_code start_threads(struct engine *e, struct hf_err *err)
     size_t n = hf_cpu_count() < SHIP_THREADS ? SHIP_THREADS : hf_cpu_count();
     if (is_remote || n > REMOTE_SHIP_THREADS)
         n = REMOTE_SHIP_THREADS;
+    if (has_packs(e->cfg)) /* they wait for a pack */
+        n = HF_LIMIT_PACK_SHIPPERS;
     HF_TRY(hf_pool_new("hf-ship", n, true, &e->ship_pool, err));
     n = is_remote ? REMOTE_UPKEEP_THREADS : 1;
     HF_TRY(hf_pool_new("hf-upkeep", n, true, &e->upkeep_pool, err));
@@ -233,6 +249,7 @@ static void free_engine(struct hf_engine *he)
     hf_sqlproc_free(e->sqlproc);
     for (size_t i = 0; i < e->n_dbs; i++)
         db_free(e->dbs[i]);
+    engine_free_packs(e);
     hf_free(e->dbs);
     hf_free(e->by_name);
     while (e->dirs != NULL) {

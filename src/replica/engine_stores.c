@@ -73,11 +73,17 @@ static void group_key(const struct hf_config_replica *conf, size_t index, char *
     snprintf(out, size, "%.*s %s", (int)len, conf->url, conf->endpoint ? conf->endpoint : "");
 }
 
-static enum hf_code new_group(struct engine *e, const char *key, bool is_file,
-                              struct lane_group **out, struct hf_err *err)
+static size_t ship_threads(const struct hf_config_replica *conf)
+{
+    if (conf->pack)
+        return HF_LIMIT_PACK_SHIPPERS; /* they wait for a pack */
+    return conf->type == HF_REPLICA_FILE ? GROUP_SHIP_THREADS : GROUP_REMOTE_SHIP_THREADS;
+}
+
+static enum hf_code new_group(struct engine *e, const char *key, size_t n, struct lane_group **out,
+                              struct hf_err *err)
 {
     struct lane_group *g = hf_calloc(1, sizeof(*g));
-    size_t n = is_file ? GROUP_SHIP_THREADS : GROUP_REMOTE_SHIP_THREADS;
     enum hf_code rc = hf_pool_new("hf-dest", n, true, &g->ship, err);
     if (rc == HF_OK)
         rc = hf_pool_new("hf-dest-upkeep", 1, true, &g->upkeep, err);
@@ -105,7 +111,7 @@ enum hf_code engine_get_group(struct engine *e, const struct hf_config_replica *
             return HF_OK;
         }
     }
-    return new_group(e, key, conf->type == HF_REPLICA_FILE, out, err);
+    return new_group(e, key, ship_threads(conf), out, err);
 }
 
 enum hf_code engine_get_lone_group(struct engine *e, const struct hf_config_replica *conf,

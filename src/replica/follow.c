@@ -156,9 +156,7 @@ static enum hf_code probe_next(struct hf_follow *f, struct hf_ltx_list *out, str
     while (out->len < HF_FOLLOW_BATCH_FILES && bytes < HF_FOLLOW_BATCH_BYTES) {
         struct hf_ltx_info info = {.min_txid = f->cur + 1 + out->len,
                                    .max_txid = f->cur + 1 + out->len};
-        HF_AUTO_FREE char *name = hf_replica_object(f->replica, &info);
-        enum hf_code rc =
-            hf_store_head(hf_replica_store(f->replica), name, &info.size, &info.time_ms, err);
+        enum hf_code rc = hf_replica_look(f->replica, &info, err);
         if (rc == HF_E_NOT_FOUND)
             return HF_OK;
         HF_TRY(rc);
@@ -510,9 +508,7 @@ void hf_follow_hint(struct hf_follow *f)
 
 char *hf_follow_watch_dir(struct hf_replica *r)
 {
-    HF_AUTO_FREE char *any = hf_replica_object(r, &(struct hf_ltx_info){0, 1, 1, 0, 0});
-    HF_AUTO_FREE char *prefix = hf_path_dir(any);
-    return hf_store_watch_dir(hf_replica_store(r), prefix);
+    return hf_replica_watch_dir(r);
 }
 
 /* ---- running ---- */

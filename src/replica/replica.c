@@ -1,13 +1,17 @@
 #include "replica/replica.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "replica/fetch.h"
 #include "replica/input.h"
+#include "replica/packs.h"
 
 #define REPLICA_MAGIC 0x72706c63u
 
@@ -16,6 +20,15 @@ struct hf_replica {
     struct hf_store *store; /* borrowed */
     char *path;             /* "" or "a/b" */
     char *name;
+
+    pthread_mutex_t lock; /* guards what follows, but for what hf_replica_pack sets */
+    struct hf_packs *packs;
+    bool owns_packs;                /* found by a marker, only read */
+    struct hf_packs_member *member; /* its L0 files are packed */
+    char *packs_path;
+    unsigned packs_up;
+    bool has_marker;
+    uint64_t packs_from; /* the lowest that a marker names */
 };
 
 /* ---- lists ---- */
@@ -51,6 +64,7 @@ enum hf_code hf_replica_new(struct hf_store *store, const char *path, struct hf_
     struct hf_replica *r = hf_calloc(1, sizeof(*r));
     r->magic = REPLICA_MAGIC;
     r->store = store;
+    pthread_mutex_init(&r->lock, NULL);
     r->path = hf_strndup(path, len);
     r->name = hf_asprintf("%s%s%s", hf_store_url(store), len ? "/" : "", r->path);
     *out = r;
@@ -63,6 +77,10 @@ void hf_replica_free(struct hf_replica *r)
         return;
     hf_assert_magic(r, REPLICA_MAGIC);
     r->magic = 0;
+    if (r->owns_packs)
+        hf_packs_free(r->packs);
+    pthread_mutex_destroy(&r->lock);
+    hf_free(r->packs_path);
     hf_free(r->path);
     hf_free(r->name);
     hf_free(r);
@@ -101,9 +119,143 @@ char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *in
     return hf_asprintf("%s/%s", prefix, name);
 }
 
+/* ---- packs ---- */
+
+static int by_txid(const void *a, const void *b)
+{
+    const struct hf_ltx_info *x = a;
+    const struct hf_ltx_info *y = b;
+    if (x->level != y->level)
+        return x->level < y->level ? -1 : 1;
+    if (x->min_txid != y->min_txid)
+        return x->min_txid < y->min_txid ? -1 : 1;
+    if (x->max_txid != y->max_txid)
+        return x->max_txid < y->max_txid ? -1 : 1;
+    return x->pack < y->pack ? -1 : x->pack > y->pack; /* an object before its copy in a pack */;
+}
+
+static void sort_list(struct hf_ltx_list *l, size_t from)
+{
+    if (l->len - from > 1)
+        qsort(l->items + from, l->len - from, sizeof(*l->items), by_txid);
+    size_t n = from;
+    for (size_t i = from; i < l->len; i++) {
+        const struct hf_ltx_info *f = &l->items[i];
+        bool is_same = n > from && l->items[n - 1].level == f->level &&
+                       l->items[n - 1].min_txid == f->min_txid &&
+                       l->items[n - 1].max_txid == f->max_txid;
+        if (!is_same)
+            l->items[n++] = *f;
+    }
+    l->len = n;
+}
+
+
+void hf_replica_above(const struct hf_replica *r, unsigned up, char **base, char **path)
+{
+    size_t len = strlen(r->path);
+    size_t tail = strlen(r->name);
+    struct hf_buf ups;
+    hf_buf_init(&ups, 4 * HF_LIMIT_PACK_UP);
+    for (unsigned i = 0; i < up; i++) {
+        while (tail > 0 && r->name[tail - 1] != '/')
+            tail--;
+        tail -= tail > 0; /* the slash */
+        if (len == 0)
+            (void)!hf_buf_append(&ups, "../", 3, NULL);
+        while (len > 0 && r->path[len - 1] != '/')
+            len--;
+        len -= len > 0;
+    }
+    const char *mid = len > 0 ? "/" : "";
+    *base = hf_asprintf("%.*s%s%s", (int)len, r->path, mid, hf_buf_str(&ups));
+    *path = hf_strdup(r->name + tail + 1);
+    hf_buf_deinit(&ups);
+}
+
+void hf_replica_pack(struct hf_replica *r, struct hf_packs *packs, unsigned up)
+{
+    HF_AUTO_FREE char *base = NULL;
+    hf_assert(r->packs == NULL && up >= 1 && up <= HF_LIMIT_PACK_UP);
+    hf_replica_above(r, up, &base, &r->packs_path);
+    r->packs = packs;
+    r->packs_up = up;
+    r->member = hf_packs_join(packs, r, r->packs_path);
+}
+
+static struct hf_packs *packs_of(struct hf_replica *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct hf_packs *p = r->packs;
+    pthread_mutex_unlock(&r->lock);
+    return p;
+}
+
+/* A marker was listed. */
+static enum hf_code note_marker(struct hf_replica *r, unsigned up, uint64_t from,
+                                struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+    pthread_mutex_lock(&r->lock);
+    if (r->packs == NULL) {
+        HF_AUTO_FREE char *base = NULL;
+        hf_replica_above(r, up, &base, &r->packs_path);
+        r->packs = hf_packs_new(r->store, base, 0, 0);
+        r->packs_up = up;
+        r->owns_packs = true;
+    }
+    if (r->packs_up != up) {
+        rc = hf_err_set(err, HF_E_CONFLICT, "%s has changes in packs %u directories up, not %u",
+                        r->name, up, r->packs_up);
+        hf_err_hint(err, "pack-path must stay what it was for this replica");
+    }
+    if (!r->has_marker || from < r->packs_from)
+        r->packs_from = from;
+    r->has_marker = true;
+    pthread_mutex_unlock(&r->lock);
+    return rc;
+}
+
+/* Before its first file goes into a pack: who lists the replica must know where to look. */
+static enum hf_code write_marker(struct hf_replica *r, struct hf_err *err)
+{
+    static const char text[] = "The newest changes of this replica are in the directory packs, as "
+                               "many directories up as this object's name says. See "
+                               "docs/formats/pack.md of Holdfast.\n";
+    char name[HF_PACK_MARKER_SIZE];
+    pthread_mutex_lock(&r->lock);
+    bool has_marker = r->has_marker;
+    pthread_mutex_unlock(&r->lock);
+    if (has_marker)
+        return HF_OK;
+    HF_TRY(hf_packs_refresh(r->packs, err));
+    uint64_t from = hf_packs_next(r->packs);
+    hf_pack_marker_format(r->packs_up, from, name);
+    HF_AUTO_FREE char *dir = level_prefix(r, 0);
+    HF_AUTO_FREE char *object = hf_asprintf("%s/%s", dir, name);
+    enum hf_code rc = hf_store_put(r->store, object, text, sizeof(text) - 1, HF_STORE_CREATE_ONLY,
+                                   hf_clock_wall_ms(), err);
+    if (rc == HF_E_EXISTS)
+        hf_err_reset(err);
+    else
+        HF_TRY(rc);
+    return note_marker(r, r->packs_up, from, err);
+}
+
+/* An L0 file of its own beside packs: they say that its TXIDs are taken. */
+static enum hf_code reserve(struct hf_replica *r, int level, const struct hf_ltx_header *h,
+                            struct hf_err *err)
+{
+    if (r->member == NULL || level != 0)
+        return HF_OK;
+    HF_TRY(write_marker(r, err));
+    return hf_packs_put(r->packs, r->member, h, NULL, 0, err);
+}
+
 /* ---- listing ---- */
 
 struct listing {
+    struct hf_replica *replica;
     struct hf_ltx_list *out;
     int level;
     uint64_t after;
@@ -111,32 +263,29 @@ struct listing {
 
 static enum hf_code add_object(void *arg, const struct hf_store_object *o, struct hf_err *err)
 {
-    (void)err;
     struct listing *l = arg;
+    unsigned up = 0;
+    uint64_t from = 0;
+    if (l->level == 0 && hf_pack_marker_parse(o->name, &up, &from))
+        return note_marker(l->replica, up, from, err);
     struct hf_ltx_info info = {.level = l->level, .size = o->size, .time_ms = o->time_ms};
     if (hf_ltx_name_parse(o->name, &info.min_txid, &info.max_txid) && info.max_txid > l->after)
         hf_ltx_list_push(l->out, &info);
     return HF_OK;
 }
 
-enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
-                             struct hf_ltx_list *out, struct hf_err *err)
+static enum hf_code list_objects(struct hf_replica *r, int level, uint64_t after,
+                                 struct hf_ltx_list *out, struct hf_err *err)
 {
-    hf_assert_magic(r, REPLICA_MAGIC);
     HF_AUTO_FREE char *prefix = level_prefix(r, level);
-    struct listing l = {out, level, after};
+    struct listing l = {r, out, level, after};
     /* L0 files hold one TXID each, or as many as were behind; others may begin long before. */
     char start[HF_LTX_NAME_SIZE];
     bool can_seek = level == 0 && after > HF_LIMIT_FOLD_FILES;
     if (can_seek)
         hf_ltx_name_format(after - HF_LIMIT_FOLD_FILES, after, start);
-    size_t before = out->len;
-    enum hf_code rc = hf_store_list(r->store, prefix, can_seek ? start : NULL, add_object, &l, err);
-    if (rc != HF_OK) {
-        out->len = before;
-        return hf_err_wrap(err, "list level %d of %s", level, r->name);
-    }
-    return HF_OK; /* names are fixed-width hex: name order is min, then max */
+    /* names are fixed-width hex: name order is min, then max */
+    return hf_store_list(r->store, prefix, can_seek ? start : NULL, add_object, &l, err);
 }
 
 /* "LEVEL/NAME" */
@@ -151,25 +300,111 @@ static enum hf_code add_deep_object(void *arg, const struct hf_store_object *o, 
     return add_object(l, &in_level, err);
 }
 
-/* All levels by one request, and one more for each page. */
-static enum hf_code list_deep(struct hf_replica *r, struct hf_ltx_list *out, struct hf_err *err)
+enum { ALL_LEVELS = -1 }; /* by one request, and one more for each page */
+
+static enum hf_code list_store(struct hf_replica *r, int level, uint64_t after,
+                               struct hf_ltx_list *out, struct hf_err *err)
 {
+    if (level != ALL_LEVELS)
+        return list_objects(r, level, after, out, err);
     HF_AUTO_FREE char *prefix = hf_asprintf("%s%sltx", r->path, r->path[0] ? "/" : "");
-    struct listing l = {out, 0, 0};
+    struct listing l = {r, out, 0, after};
+    return hf_store_list_deep(r->store, prefix, add_deep_object, &l, err);
+}
+
+/* L0 is among what is listed. Packs first, as levels upwards: a file that is copied out of one is
+ * seen twice, not missed. */
+static enum hf_code list_with_packs(struct hf_replica *r, int level, uint64_t after,
+                                    struct hf_ltx_list *out, struct hf_err *err)
+{
     size_t before = out->len;
-    enum hf_code rc = hf_store_list_deep(r->store, prefix, add_deep_object, &l, err);
+    struct hf_packs *packs = packs_of(r);
+    if (packs != NULL)
+        HF_TRY(hf_packs_refresh(packs, err));
+    HF_TRY(list_store(r, level, after, out, err));
+    if (packs == NULL && (packs = packs_of(r)) != NULL) { /* now we know */
+        out->len = before;
+        HF_TRY(hf_packs_refresh(packs, err));
+        HF_TRY(list_store(r, level, after, out, err));
+    }
+    pthread_mutex_lock(&r->lock);
+    bool has_marker = r->has_marker;
+    uint64_t from = r->packs_from;
+    pthread_mutex_unlock(&r->lock);
+    if (!has_marker)
+        return HF_OK;
+    hf_packs_list(packs, r->packs_path, from, after, out);
+    sort_list(out, before);
+    return HF_OK;
+}
+
+enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
+                             struct hf_ltx_list *out, struct hf_err *err)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    size_t before = out->len;
+    enum hf_code rc = level == 0 ? list_with_packs(r, level, after, out, err)
+                                 : list_store(r, level, after, out, err);
     if (rc == HF_OK)
         return HF_OK;
     out->len = before;
-    return hf_err_wrap(err, "list %s", r->name);
+    return hf_err_wrap(err, "list level %d of %s", level, r->name);
+}
+
+/* The file of exactly these TXIDs among what is listed. */
+static bool find_listed(const struct hf_ltx_list *l, struct hf_ltx_info *info)
+{
+    for (size_t i = 0; i < l->len; i++) {
+        bool is_it =
+            l->items[i].min_txid == info->min_txid && l->items[i].max_txid == info->max_txid;
+        if (is_it)
+            *info = l->items[i];
+        if (is_it)
+            return true;
+    }
+    return false;
+}
+
+enum hf_code hf_replica_look(struct hf_replica *r, struct hf_ltx_info *info, struct hf_err *err)
+{
+    hf_assert(info->level == 0);
+    struct hf_packs *packs = packs_of(r);
+    if (packs != NULL) {
+        struct hf_ltx_list l = {NULL, 0, 0};
+        HF_TRY(hf_packs_refresh(packs, err));
+        hf_packs_list(packs, r->packs_path, r->packs_from, info->min_txid - 1, &l);
+        bool is_there = find_listed(&l, info);
+        hf_ltx_list_deinit(&l);
+        if (is_there)
+            return HF_OK;
+    }
+    HF_AUTO_FREE char *name = hf_replica_object(r, info);
+    return hf_store_head(r->store, name, &info->size, &info->time_ms, err);
+}
+
+char *hf_replica_watch_dir(struct hf_replica *r)
+{
+    struct hf_packs *packs = packs_of(r);
+    if (packs == NULL) {
+        HF_AUTO_FREE char *prefix = level_prefix(r, 0);
+        return hf_store_watch_dir(r->store, prefix);
+    }
+    HF_AUTO_FREE char *object = hf_packs_object(packs, 1);
+    *strrchr(object, '/') = '\0';
+    return hf_store_watch_dir(r->store, object);
 }
 
 enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out, struct hf_err *err)
 {
     hf_assert_magic(r, REPLICA_MAGIC);
-    if (hf_store_has_deep_lists(r->store))
-        return list_deep(r, out, err);
     size_t before = out->len;
+    if (hf_store_has_deep_lists(r->store)) {
+        enum hf_code rc = list_with_packs(r, ALL_LEVELS, 0, out, err);
+        if (rc == HF_OK)
+            return HF_OK;
+        out->len = before;
+        return hf_err_wrap(err, "list %s", r->name);
+    }
     /* Upwards: a file that moves up between two listings is seen twice, not missed. */
     for (int level = 0; level < HF_LIMIT_LEVELS; level++) {
         enum hf_code rc = hf_replica_list(r, level, 0, out, err);
@@ -210,6 +445,11 @@ enum hf_code hf_replica_put(struct hf_replica *r, int level, const struct hf_ltx
     hf_assert_magic(r, REPLICA_MAGIC);
     hf_assert(len >= HF_LTX_HEADER_SIZE);
     struct hf_ltx_info info = info_of(level, h);
+    if (r->member != NULL && level == 0 && len <= HF_LIMIT_PACK_FILE) {
+        HF_TRY(write_marker(r, err));
+        return hf_packs_put(r->packs, r->member, h, data, len, err);
+    }
+    HF_TRY(reserve(r, level, h, err));
     HF_AUTO_FREE char *name = hf_replica_object(r, &info);
     return hf_store_put(r->store, name, data, len, HF_STORE_CREATE_ONLY, info.time_ms, err);
 }
@@ -219,6 +459,7 @@ enum hf_code hf_replica_writer_new(struct hf_replica *r, int level, const struct
 {
     hf_assert_magic(r, REPLICA_MAGIC);
     struct hf_ltx_info info = info_of(level, h);
+    HF_TRY(reserve(r, level, h, err));
     HF_AUTO_FREE char *name = hf_replica_object(r, &info);
     return hf_store_writer_new(r->store, name, HF_STORE_CREATE_ONLY, info.time_ms, out, err);
 }
@@ -242,22 +483,44 @@ struct hf_replica_input {
     struct hf_store_reader *reader; /* NULL between reads, or at the end */
     struct hf_fetched *fetched;     /* instead of a reader; borrowed */
     uint64_t offset;
+    uint8_t *bytes; /* all of it: one out of a pack */
+    uint64_t size;  /* of bytes */
     bool is_frugal;
     bool is_at_end;
 };
+
+/* A file in a pack is small: it is read at once, no pack is held open. */
+static enum hf_code open_packed(struct hf_replica *r, const struct hf_ltx_info *info,
+                                struct hf_replica_input *in, struct hf_err *err)
+{
+    struct hf_packs *packs = packs_of(r);
+    in->object = hf_packs_object(packs, info->pack);
+    in->name = hf_asprintf("%s/%s", hf_store_url(r->store), in->object);
+    in->size = info->size;
+    in->bytes = hf_malloc(info->size);
+    return hf_packs_read(packs, info, in->bytes, err);
+}
+
+static enum hf_code open_object(struct hf_replica *r, const struct hf_ltx_info *info,
+                                struct hf_replica_input *in, struct hf_err *err)
+{
+    in->object = hf_replica_object(r, info);
+    in->name = hf_asprintf("%s/%s", hf_store_url(r->store), in->object);
+    return hf_store_reader_new(r->store, in->object, 0, &in->reader, err);
+}
 
 enum hf_code hf_replica_input_new(struct hf_replica *r, const struct hf_ltx_info *info,
                                   struct hf_replica_input **out, struct hf_err *err)
 {
     hf_assert_magic(r, REPLICA_MAGIC);
-    HF_AUTO_FREE char *object = hf_replica_object(r, info);
-    struct hf_store_reader *reader = NULL;
-    HF_TRY(hf_store_reader_new(r->store, object, 0, &reader, err));
     struct hf_replica_input *in = hf_calloc(1, sizeof(*in));
     in->store = r->store;
-    in->name = hf_asprintf("%s/%s", hf_store_url(r->store), object);
-    in->object = hf_steal(&object);
-    in->reader = reader;
+    enum hf_code rc =
+        info->pack != 0 ? open_packed(r, info, in, err) : open_object(r, info, in, err);
+    if (rc != HF_OK) {
+        hf_replica_input_free(in);
+        return rc;
+    }
     *out = in;
     return HF_OK;
 }
@@ -267,6 +530,8 @@ enum hf_code hf_replica_input_fetch(struct hf_replica *r, const struct hf_ltx_in
                                     struct hf_err *err)
 {
     hf_assert_magic(r, REPLICA_MAGIC);
+    if (info->pack != 0)
+        return hf_replica_input_new(r, info, out, err);
     HF_AUTO_FREE char *object = hf_replica_object(r, info);
     struct hf_fetched *fetched = hf_fetch_add(f, object, info->size);
     if (fetched == NULL)
@@ -285,12 +550,26 @@ static void drop_reader(struct hf_replica_input *in)
     in->reader = NULL;
 }
 
+/* Out of the bytes at hand. */
+static size_t read_bytes(struct hf_replica_input *in, void *buf, size_t cap)
+{
+    size_t left = in->size - in->offset;
+    size_t n = left < cap ? left : cap;
+    memcpy(buf, in->bytes + in->offset, n);
+    in->offset += n;
+    return n;
+}
+
 static enum hf_code input_read(void *arg, void *buf, size_t cap, size_t *got, struct hf_err *err)
 {
     struct hf_replica_input *in = arg;
     *got = 0;
     if (in->is_at_end)
         return HF_OK;
+    if (in->bytes != NULL) {
+        *got = read_bytes(in, buf, cap);
+        return HF_OK;
+    }
     if (in->reader == NULL && in->fetched == NULL)
         HF_TRY(hf_store_reader_new(in->store, in->object, in->offset, &in->reader, err));
     HF_TRY(in->fetched != NULL ? hf_fetched_read(in->fetched, buf, cap, got, err)
@@ -310,7 +589,7 @@ struct hf_source hf_replica_input_source(struct hf_replica_input *in)
 void hf_replica_input_set_frugal(struct hf_replica_input *in)
 {
     hf_assert(in->offset == 0);
-    if (in->fetched != NULL || hf_store_reader_is_light(in->reader))
+    if (in->bytes != NULL || in->fetched != NULL || hf_store_reader_is_light(in->reader))
         return; /* to open it again would be a request more, and save nothing */
     in->is_frugal = true;
     if (!hf_store_reader_rest(in->reader))
@@ -327,6 +606,7 @@ void hf_replica_input_free(struct hf_replica_input *in)
     if (in == NULL)
         return;
     drop_reader(in);
+    hf_free(in->bytes);
     hf_free(in->object);
     hf_free(in->name);
     hf_free(in);
@@ -407,10 +687,16 @@ enum hf_code hf_replica_delete(struct hf_replica *r, const struct hf_ltx_info *i
     if (n == 0)
         return HF_OK;
     char **names = hf_calloc(n, sizeof(*names));
-    for (size_t i = 0; i < n; i++)
-        names[i] = hf_replica_object(r, &infos[i]);
-    enum hf_code rc = hf_store_delete(r->store, (const char *const *)names, n, err);
-    for (size_t i = 0; i < n; i++)
+    size_t n_names = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (infos[i].pack == 0)
+            names[n_names++] = hf_replica_object(r, &infos[i]);
+    }
+    enum hf_code rc = hf_store_delete(r->store, (const char *const *)names, n_names, err);
+    struct hf_packs *packs = packs_of(r);
+    if (rc == HF_OK && packs != NULL)
+        hf_packs_release(packs, r->packs_path, infos, n);
+    for (size_t i = 0; i < n_names; i++)
         hf_free(names[i]);
     hf_free(names);
     return rc;

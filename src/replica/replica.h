@@ -3,7 +3,8 @@
  * out on files (ltx/0 raw, ltx/1..8 compacted, ltx/9 snapshots).
  *
  * Called by sync, compaction, restore and follow, from worker threads; the handle is stateless
- * apart from names, so any number of threads may use it at once. Format: docs/formats/ltx.md.
+
+ * apart from names and what it knows of packs, so any number of threads may use it at once. Format: docs/formats/ltx.md.
  */
 #ifndef HF_REPLICA_REPLICA_H
 #define HF_REPLICA_REPLICA_H
@@ -22,6 +23,8 @@ struct hf_ltx_info {
     uint64_t max_txid;
     uint64_t size;
     int64_t time_ms; /* as the store tells it: the header's timestamp */
+    uint64_t pack;   /* number of the pack it is in; 0: an object of its own */
+    uint64_t offset; /* in the pack */
 };
 
 struct hf_ltx_list {
@@ -44,14 +47,27 @@ const char *hf_replica_path(const struct hf_replica *r);
 /* "file:///backups/app" for messages. */
 const char *hf_replica_name(const struct hf_replica *r);
 
+/* Its L0 files go into packs from now on (packs.h), which outlives it; up: directories from the
+ * replica's up to the one that holds "packs". Before other threads use it. */
+struct hf_packs;
+void hf_replica_pack(struct hf_replica *r, struct hf_packs *packs, unsigned up);
+/* How names begin, in the store, of what lies `up` directories above the replica ("../"), and the
+ * replica's path below that one. The caller frees both. */
+void hf_replica_above(const struct hf_replica *r, unsigned up, char **base, char **path);
+
 /* "<path>/ltx/<level>/<name>"; the caller frees. */
 char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *info);
 
 /* Appends the files of a level with max TXID > after (0 = all), ascending by min then max. Other
- * names are ignored. L0 is sought by name: one of its files that begins more than
+ * names are ignored. L0 has what is in packs, too; a name in ltx/0 says that there is. L0 is sought by name: one of its files that begins more than
  * HF_LIMIT_FOLD_FILES before after is not found then. */
 HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
                                      struct hf_ltx_list *out, struct hf_err *err);
+/* The L0 file of these TXIDs, in a pack or not: fills size, time and pack. HF_E_NOT_FOUND. */
+HF_MUST enum hf_code hf_replica_look(struct hf_replica *r, struct hf_ltx_info *info,
+                                     struct hf_err *err);
+/* A directory to watch for new L0 files, or NULL; see hf_store_watch_dir. */
+char *hf_replica_watch_dir(struct hf_replica *r);
 /* All ten levels. */
 HF_MUST enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out,
                                          struct hf_err *err);

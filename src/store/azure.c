@@ -45,10 +45,9 @@ enum hf_code azure_request_init(struct azure *s, const char *method, const char 
         rc = hf_url_escape(&r->path, s->container, false, err);
     if (rc == HF_OK && name != NULL)
         rc = hf_buf_append(&r->path, "/", 1, err);
-    if (rc == HF_OK && name != NULL)
-        rc = hf_url_escape(&r->path, s->prefix, true, err);
-    if (rc == HF_OK && name != NULL)
-        rc = hf_url_escape(&r->path, name, true, err);
+    HF_AUTO_FREE char *key = name == NULL ? NULL : hf_store_join(s->prefix, name);
+    if (rc == HF_OK && key != NULL)
+        rc = hf_url_escape(&r->path, key, true, err);
     if (rc != HF_OK)
         hf_azure_request_deinit(r);
     return rc;
@@ -313,8 +312,8 @@ static enum hf_code azure_list(struct hf_store *base, const struct hf_store_list
     struct azure *s = (struct azure *)base;
     struct hf_azure_request r;
     struct hf_http_reply reply;
-    HF_AUTO_FREE char *prefix =
-        hf_asprintf("%s%s%s", s->prefix, q->prefix, q->prefix[0] ? "/" : "");
+    HF_AUTO_FREE char *key = hf_store_join(s->prefix, q->prefix);
+    HF_AUTO_FREE char *prefix = hf_asprintf("%s%s", key, key[0] ? "/" : "");
     HF_AUTO_FREE char *start = q->start_after != NULL && hf_azure_has_start_from(s->account)
                                    ? hf_asprintf("%s%s", prefix, q->start_after)
                                    : NULL;

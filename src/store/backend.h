@@ -99,6 +99,10 @@ struct hf_store_reader {
     char *object; /* store.c's: its name until something was read from its beginning */
 };
 
+/* name below root ("a/b", "a/b/" or "/a/b"); each "../" at the name's begin takes the last part of
+ * root away, at most all of them. The caller frees. */
+char *hf_store_join(const char *root, const char *name);
+
 /* The file back end: path is made absolute. */
 HF_MUST enum hf_code hf_store_file_open(const char *path, struct hf_store **out,
                                         struct hf_err *err);

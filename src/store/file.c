@@ -59,7 +59,7 @@ struct file_reader {
 
 static char *object_path(const struct hf_store *s, const char *name)
 {
-    return hf_path_join(((const struct file_store *)s)->root, name);
+    return hf_store_join(((const struct file_store *)s)->root, name);
 }
 
 static void file_close(struct hf_store *s)

@@ -35,10 +35,15 @@ enum { TOKEN_MAX = 4096 };
 
 char *s3_key(const struct s3 *s, const char *name)
 {
-    bool is_level = strncmp(name, "ltx/", 4) == 0 && name[4] >= '0' && name[4] <= '9' &&
-                    (name[5] == '/' || name[5] == '\0');
-    return is_level ? hf_asprintf("%s000%c%s", s->prefix, name[4], name + 5)
-                    : hf_asprintf("%s%s", s->prefix, name);
+    HF_AUTO_FREE char *key = hf_store_join(s->prefix, name);
+    const char *level = strncmp(name, "../", 3) == 0 ? strstr(name, "/ltx/") : NULL;
+    level = level != NULL ? level + 1 : name;
+    bool is_level = strncmp(level, "ltx/", 4) == 0 && level[4] >= '0' && level[4] <= '9' &&
+                    (level[5] == '/' || level[5] == '\0');
+    if (!is_level)
+        return hf_steal(&key);
+    size_t above = strlen(key) - strlen(level);
+    return hf_asprintf("%.*s000%c%s", (int)above, key, level[4], level + 5);
 }
 
 enum hf_code s3_request_init(struct s3 *s, const char *method, const char *name,
@@ -315,7 +320,7 @@ static enum hf_code s3_list(struct hf_store *base, const struct hf_store_list_qu
     HF_AUTO_FREE char *key = s3_key(s, q->prefix);
     bool is_levels = q->is_deep && strcmp(q->prefix, "ltx") == 0; /* "0000/" to "0009/" */
     HF_AUTO_FREE char *prefix = is_levels ? hf_asprintf("%s000", s->prefix)
-                                          : hf_asprintf("%s%s", key, q->prefix[0] ? "/" : "");
+                                          : hf_asprintf("%s%s", key, key[0] ? "/" : "");
     struct listing l = {q, prefix, strlen(prefix)};
     HF_TRY(s3_request_init(s, "GET", NULL, &r, err));
     hf_http_reply_init(&reply, HF_LIMIT_XML);

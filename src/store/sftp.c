@@ -31,7 +31,7 @@ static struct sftp_store *of(struct hf_store *s)
 
 char *sftp_path(const struct hf_store *s, const char *name)
 {
-    return hf_path_join(((const struct sftp_store *)s)->root, name);
+    return hf_store_join(((const struct sftp_store *)s)->root, name);
 }
 
 static void sftp_close(struct hf_store *s)

@@ -144,10 +144,27 @@ char *hf_store_watch_dir(const struct hf_store *s, const char *name)
     return s->ops->watch_dir ? s->ops->watch_dir(s, name) : NULL;
 }
 
+char *hf_store_join(const char *root, const char *name)
+{
+    size_t len = strlen(root);
+    while (len > 0 && root[len - 1] == '/')
+        len--;
+    for (; strncmp(name, "../", 3) == 0; name += 3) {
+        while (len > 0 && root[len - 1] != '/')
+            len--;
+        while (len > 0 && root[len - 1] == '/')
+            len--;
+    }
+    bool has_slash = (len > 0 || root[0] == '/') && name[0] != '\0';
+    return hf_asprintf("%.*s%s%s", (int)len, root, has_slash ? "/" : "", name);
+}
+
 /* Names come from our own code and from configuration paths: one rule for all back ends, so that a
  * name that works on files works everywhere. */
 static enum hf_code check_name(const char *name, bool is_prefix, struct hf_err *err)
 {
+    while (strncmp(name, "../", 3) == 0) /* see store.h */
+        name += 3;
     size_t len = strlen(name);
     if (is_prefix && len == 0)
         return HF_OK;
