@@ -121,8 +121,8 @@ enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
     struct packs_ref *ref = e->packs;
     while (ref != NULL && strcmp(ref->key, key) != 0)
         ref = ref->next;
+    uint64_t interval = (uint64_t)(conf->sync_interval_ns / 1000000);
     if (ref == NULL) {
-        uint64_t interval = (uint64_t)(conf->sync_interval_ns / 1000000);
         ref = hf_calloc(1, sizeof(*ref));
         ref->e = e;
         ref->task.run = tidy;
@@ -131,6 +131,7 @@ enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
         ref->next = e->packs;
         e->packs = ref;
     }
+    hf_packs_hurry(ref->packs, interval);
     hf_replica_pack(r, ref->packs, up);
     return HF_OK;
 }

@@ -99,6 +99,15 @@ struct hf_packs_member *hf_packs_join(struct hf_packs *p, struct hf_replica *r, 
     return m;
 }
 
+void hf_packs_hurry(struct hf_packs *p, uint64_t interval_ms)
+{
+    hf_assert(interval_ms > 0);
+    pthread_mutex_lock(&p->lock);
+    if (interval_ms < p->interval_ms)
+        p->interval_ms = interval_ms;
+    pthread_mutex_unlock(&p->lock);
+}
+
 char *hf_packs_object(const struct hf_packs *p, uint64_t number)
 {
     char name[HF_PACK_NAME_SIZE];

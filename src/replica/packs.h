@@ -35,6 +35,8 @@ void hf_packs_free(struct hf_packs *p);
 
 /* A replica that is to be packed (borrowed; it outlives all calls); path: below base. */
 struct hf_packs_member *hf_packs_join(struct hf_packs *p, struct hf_replica *r, const char *path);
+/* One of the members ships this often: packs are written as often as the fastest needs. */
+void hf_packs_hurry(struct hf_packs *p, uint64_t interval_ms);
 
 /* Looks for packs it does not know. One that writes learns of others' when it writes itself: it
  * looks only the first time, and when a pack was gone. */

@@ -71,8 +71,44 @@ def files(replica, level=0):
     return [(int(m.group(1), 16), int(m.group(2), 16), p) for m, p in found if m]
 
 
+MARKER = re.compile(r"^packs-([0-9a-f]{1,2})-([0-9a-f]{16})$")
+
+
+def parse_pack(data):
+    """[(path, min, max, bytes)] of a pack, see docs/formats/pack.md."""
+    assert data[:8] == b"HFPACK01"
+    found, at = [], 64
+    for _ in range(int.from_bytes(data[12:16], "big")):
+        f = [int.from_bytes(data[at + i:at + i + 8], "big") for i in range(0, 48, 8)]
+        n = int.from_bytes(data[at + 50:at + 52], "big")
+        found.append((data[at + 52:at + 52 + n].decode(), f[0], f[1], data[f[3]:f[3] + f[4]]))
+        at += 52 + n
+    return found
+
+
+def packed(replica):
+    """[(min, max)] of the L0 files of a replica that are in packs."""
+    d = ltx_dir(replica, 0)
+    ups = [MARKER.match(n) for n in os.listdir(d)] if os.path.isdir(d) else []
+    found = []
+    for up, first in {(int(m.group(1), 16), int(m.group(2), 16)) for m in ups if m}:
+        root = os.path.normpath(os.path.join(str(replica), *[".."] * up))
+        packs = os.path.join(root, "packs")
+        for name in sorted(os.listdir(packs)) if os.path.isdir(packs) else []:
+            if not name.endswith(".pack") or int(name[:16], 16) < first:
+                continue
+            try:
+                with open(os.path.join(packs, name), "rb") as f:
+                    entries = parse_pack(f.read())
+            except FileNotFoundError:
+                continue
+            found += [e[1:3] for e in entries if e[3] and e[0] == os.path.relpath(str(replica), root)]
+    return found
+
+
 def top_txid(replica):
-    return max([f[1] for level in range(10) for f in files(replica, level)], default=0)
+    found = packed(replica) + [f[:2] for level in range(10) for f in files(replica, level)]
+    return max([f[1] for f in found], default=0)
 
 
 def sizes(replica):
