@@ -148,7 +148,16 @@ class Holdfast(Adapter):
                 self.follow_interval, "-o", out, db_path]
 
 
-ADAPTERS = {c.name: c for c in (NoReplicator, Litestream03, Litestream05, Holdfast)}
+class HoldfastPack(Holdfast):
+    """With `pack: true`: one object an interval for all databases. Lag by objects means nothing here
+    (an object is not of one database); requests, CPU and what is restored do."""
+    name = "holdfast-pack"
+
+    def replica_extra(self, d):
+        return dict(super().replica_extra(d), pack="true")
+
+
+ADAPTERS = {c.name: c for c in (NoReplicator, Litestream03, Litestream05, Holdfast, HoldfastPack)}
 
 
 def make(spec):
@@ -156,7 +165,7 @@ def make(spec):
     if name not in ADAPTERS:
         raise SystemExit("unknown adapter %r; known: %s" % (name, ", ".join(ADAPTERS)))
     if name != "none":
-        binary = binary or os.environ.get(name.upper() + "_BIN", "")
+        binary = binary or os.environ.get(name.upper().replace("-", "_") + "_BIN", "")
         if not binary or not os.access(binary, os.X_OK):
             raise SystemExit("adapter %s: no executable at %r (use %s=PATH or %s_BIN)" % (name, binary, name, name.upper()))
         binary = os.path.abspath(binary)

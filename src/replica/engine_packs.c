@@ -93,15 +93,10 @@ static unsigned steps_below(const char *root, const char *path)
 static enum hf_code steps_up(const struct hf_config_replica *conf, unsigned *up, struct hf_err *err)
 {
     *up = conf->pack_path == NULL ? 1 : steps_below(conf->pack_path, conf->path);
-    bool has_parent = conf->pack_path != NULL || strchr(conf->path, '/') != NULL;
-    if (*up >= 1 && *up <= HF_LIMIT_PACK_UP && has_parent)
+    if (*up >= 1 && *up <= HF_LIMIT_PACK_UP && conf->path[0] != '\0')
         return HF_OK;
-    if (conf->pack_path == NULL)
-        hf_err_set(err, HF_E_INVALID, "pack needs a replica path of two parts or pack-path, not '%s'",
-                   conf->path);
-    else
-        hf_err_set(err, HF_E_INVALID, "pack-path '%s' is not a directory above the replica's '%s'",
-                   conf->pack_path, conf->path);
+    hf_err_set(err, HF_E_INVALID, "pack-path '%s' is not a directory above the replica's '%s'",
+               or_empty(conf->pack_path), conf->path);
     hf_err_hint(err, "packs are kept beside the replicas that share them: path: backup/app, "
                      "pack-path: backup");
     return HF_E_INVALID;

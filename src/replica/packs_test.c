@@ -1,0 +1,343 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "os/file.h"
+#include "replica/compact.h"
+#include "replica/kit_test.h"
+#include "replica/packs.h"
+
+enum { KEEP_MS = 60000 };
+
+static struct kit kit;
+static struct hf_packs *packs;
+
+static int setup(void **state)
+{
+    (void)state;
+    kit_init(&kit, 512, 23);
+    packs = hf_packs_new(kit.store, "", 1, KEEP_MS);
+    hf_replica_pack(kit.replica, packs, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    kit_deinit(&kit);
+    hf_packs_free(packs);
+    return 0;
+}
+
+/* As kit.replica, by somebody who only reads, or (p not NULL) another one who packs. */
+static struct hf_replica *other(const char *path, struct hf_packs *p)
+{
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_replica *r = NULL;
+    assert_int_equal(hf_replica_new(kit.store, path, &r, &err), HF_OK);
+    if (p != NULL)
+        hf_replica_pack(r, p, 1);
+    return r;
+}
+
+static void list(struct hf_replica *r, uint64_t after, struct hf_ltx_list *out)
+{
+    struct hf_err err = HF_ERR_INIT;
+    out->len = 0;
+    if (hf_replica_list(r, 0, after, out, &err) != HF_OK)
+        fail_msg("%s", err.text);
+}
+
+static size_t count_packs(void)
+{
+    size_t n = 0;
+    for (uint64_t i = 1; i < 64; i++) {
+        HF_AUTO_FREE char *name = hf_packs_object(packs, i);
+        uint64_t size = 0;
+        int64_t time_ms = 0;
+        n += hf_store_head(kit.store, name, &size, &time_ms, NULL) == HF_OK;
+    }
+    return n;
+}
+
+/* ---- reading ---- */
+
+static void check_view(struct hf_replica *r, size_t n)
+{
+    struct hf_ltx_list l = {NULL, 0, 0};
+    list(r, 0, &l);
+    assert_int_equal(l.len, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(l.items[i].min_txid, i + 1);
+        struct hf_ltx_list part = {l.items, i + 1, i + 1};
+        struct kit reader = kit;
+        reader.replica = r;
+        assert_int_equal(kit_digest(&reader, &part), kit.digest[i + 1]);
+    }
+    if (n > 2) {
+        list(r, n - 2, &l);
+        assert_int_equal(l.len, 2);
+    }
+    hf_ltx_list_deinit(&l);
+}
+
+static void test_view(void **state)
+{
+    (void)state;
+    struct hf_replica *reader = other("db", NULL);
+    check_view(reader, 0);
+    for (size_t i = 1; i <= 4; i++) {
+        kit_commit(&kit);
+        check_view(kit.replica, i);
+        check_view(reader, i);
+    }
+    assert_int_equal(count_packs(), 4);
+    struct hf_replica *stranger = other("db2", NULL);
+    check_view(stranger, 0);
+    hf_replica_free(stranger);
+    hf_replica_free(reader);
+}
+
+static void test_look(void **state)
+{
+    (void)state;
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_replica *reader = other("db", NULL);
+    struct hf_ltx_list l = {NULL, 0, 0};
+    struct hf_ltx_info info = {.min_txid = 1, .max_txid = 1};
+    kit_commit(&kit);
+    list(reader, 0, &l);
+    assert_int_equal(hf_replica_look(reader, &info, &err), HF_OK);
+    assert_int_equal(info.pack, 1);
+    assert_true(info.size > HF_LTX_HEADER_SIZE);
+    info = (struct hf_ltx_info){.min_txid = 2, .max_txid = 2};
+    assert_int_equal(hf_replica_look(reader, &info, NULL), HF_E_NOT_FOUND);
+    kit_commit(&kit);
+    assert_int_equal(hf_replica_look(reader, &info, &err), HF_OK);
+    assert_int_equal(info.pack, 2);
+    hf_ltx_list_deinit(&l);
+    hf_replica_free(reader);
+}
+
+/* Compaction reads packs and writes an ordinary file. */
+static void test_compaction(void **state)
+{
+    (void)state;
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_compact_result res;
+    struct hf_page_hook none = {NULL, NULL};
+    for (int i = 0; i < 5; i++)
+        kit_commit(&kit);
+    assert_int_equal(
+        hf_compact_level(kit.replica, 1, HF_LTX_FORM_BLOCK, none, &res, &err), HF_OK);
+    assert_true(res.is_done);
+    assert_int_equal(res.out.max_txid, 5);
+    struct hf_ltx_list l = {NULL, 0, 0};
+    assert_int_equal(hf_replica_list(kit.replica, 1, 0, &l, &err), HF_OK);
+    assert_int_equal(l.items[0].pack, 0);
+    assert_int_equal(kit_digest(&kit, &l), kit.digest[5]);
+    hf_ltx_list_deinit(&l);
+}
+
+/* One damaged pack: what is in the others is found. */
+static void test_damaged_pack(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        kit_commit(&kit);
+    HF_AUTO_FREE char *path = kit_path(&kit, "rep/packs/0000000000000002.pack");
+    struct hf_file f = HF_FILE_CLOSED;
+    assert_int_equal(hf_file_open(path, HF_FILE_WRITE, 0600, &f, NULL), HF_OK);
+    assert_int_equal(hf_file_write_at(&f, "XX", 2, 70, NULL), HF_OK);
+    hf_file_close(&f);
+    struct hf_replica *reader = other("db", NULL);
+    struct hf_ltx_list l = {NULL, 0, 0};
+    list(reader, 0, &l);
+    assert_int_equal(l.len, 2);
+    assert_int_equal(l.items[0].max_txid, 1);
+    assert_int_equal(l.items[1].max_txid, 3);
+    hf_ltx_list_deinit(&l);
+    hf_replica_free(reader);
+}
+
+/* ---- writing ---- */
+
+static enum hf_code put_at(struct hf_replica *r, uint64_t txid)
+{
+    uint8_t data[HF_LTX_HEADER_SIZE] = {0};
+    struct hf_ltx_header h = {.min_txid = txid, .max_txid = txid, .timestamp_ms = 1000};
+    return hf_replica_put(r, 0, &h, data, sizeof(data), NULL);
+}
+
+/* Whoever finds changes of its database in packs it did not write is told, once, and only for that
+ * database. */
+static void test_two_writers(void **state)
+{
+    (void)state;
+    struct hf_packs *theirs = hf_packs_new(kit.store, "", 1, KEEP_MS);
+    struct hf_replica *same = other("db", theirs);
+    struct hf_replica *apart = other("apart", theirs);
+    struct hf_ltx_list l = {NULL, 0, 0};
+    list(kit.replica, 0, &l);
+    list(same, 0, &l);
+    list(apart, 0, &l);
+    assert_int_equal(put_at(kit.replica, 1), HF_OK);
+    assert_int_equal(put_at(same, 1), HF_E_EXISTS);
+    list(same, 0, &l);
+    assert_int_equal(l.len, 1);
+    assert_int_equal(put_at(same, 2), HF_OK);
+    assert_int_equal(put_at(apart, 1), HF_OK);
+    assert_int_equal(put_at(kit.replica, 2), HF_E_EXISTS);
+    list(kit.replica, 0, &l);
+    assert_int_equal(l.len, 2);
+    assert_int_equal(put_at(kit.replica, 3), HF_OK);
+    assert_int_equal(put_at(apart, 2), HF_OK);
+    assert_int_equal(count_packs(), 5);
+    hf_ltx_list_deinit(&l);
+    hf_replica_free(same);
+    hf_replica_free(apart);
+    hf_packs_free(theirs);
+}
+
+/* A TXID in an object of its own is taken, too. */
+static void test_two_writers_large(void **state)
+{
+    (void)state;
+    struct hf_packs *theirs = hf_packs_new(kit.store, "", 1, KEEP_MS);
+    struct hf_replica *same = other("db", theirs);
+    struct hf_ltx_list l = {NULL, 0, 0};
+    list(kit.replica, 0, &l);
+    list(same, 0, &l);
+    struct hf_ltx_header h = {.min_txid = 1, .max_txid = 1, .timestamp_ms = 1000};
+    HF_AUTO_FREE uint8_t *data = hf_calloc(HF_LIMIT_PACK_FILE + 1, 1);
+    assert_int_equal(hf_replica_put(kit.replica, 0, &h, data, HF_LIMIT_PACK_FILE + 1, NULL), HF_OK);
+    assert_int_equal(put_at(same, 1), HF_E_EXISTS);
+    list(same, 0, &l);
+    assert_int_equal(l.len, 1);
+    assert_int_equal(l.items[0].pack, 0);
+    hf_ltx_list_deinit(&l);
+    hf_replica_free(same);
+    hf_packs_free(theirs);
+}
+
+enum { PUTTERS = 12, PUTS = 20 };
+
+struct putter {
+    struct hf_replica *replica;
+    int n_failed;
+};
+
+static void *run_putter(void *arg)
+{
+    struct putter *p = arg;
+    for (uint64_t i = 1; i <= PUTS; i++)
+        p->n_failed += put_at(p->replica, i) != HF_OK;
+    return NULL;
+}
+
+static void test_puts_share_packs(void **state)
+{
+    (void)state;
+    struct hf_packs *shared = hf_packs_new(kit.store, "", 20, KEEP_MS);
+    struct putter putters[PUTTERS];
+    pthread_t threads[PUTTERS];
+    for (size_t i = 0; i < PUTTERS; i++) {
+        HF_AUTO_FREE char *path = hf_asprintf("many%zu", i);
+        putters[i] = (struct putter){.replica = other(path, shared)};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_putter, &putters[i]), 0);
+    }
+    for (size_t i = 0; i < PUTTERS; i++) {
+        struct hf_ltx_list l = {NULL, 0, 0};
+        pthread_join(threads[i], NULL);
+        assert_int_equal(putters[i].n_failed, 0);
+        list(putters[i].replica, 0, &l);
+        assert_int_equal(l.len, PUTS);
+        hf_ltx_list_deinit(&l);
+        hf_replica_free(putters[i].replica);
+    }
+    assert_true(count_packs() < PUTS * 2);
+    hf_packs_free(shared);
+}
+
+/* ---- old packs ---- */
+
+static void tidy(struct hf_packs *p, bool is_member_old)
+{
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_packs_policy policy = {.now_ms = hf_clock_wall_ms() + 10000,
+                                     .own_age_ms = is_member_old ? 5000 : 50000,
+                                     .other_age_ms = 5000};
+    if (hf_packs_tidy(p, &policy, &err) != HF_OK)
+        fail_msg("%s", err.text);
+}
+
+static void test_tidy(void **state)
+{
+    (void)state;
+    struct hf_ltx_list l = {NULL, 0, 0};
+    for (int i = 0; i < 4; i++)
+        kit_commit(&kit);
+    tidy(packs, false);
+    assert_int_equal(count_packs(), 4);
+    list(kit.replica, 0, &l);
+    assert_int_equal(hf_replica_delete(kit.replica, l.items, 1, NULL), HF_OK);
+    assert_int_equal(count_packs(), 4);
+    list(kit.replica, 0, &l);
+    assert_int_equal(l.len, 3); /* the first is let go of */
+    tidy(packs, true);
+    assert_int_equal(count_packs(), 1); /* the newest stays */
+    struct hf_replica *reader = other("db", NULL);
+    list(reader, 0, &l);
+    assert_int_equal(l.len, 3);
+    assert_int_equal(l.items[0].min_txid, 2);
+    assert_int_equal(l.items[0].pack, 0); /* copied out */
+    assert_int_equal(l.items[2].pack, 4);
+    kit_commit(&kit);
+    assert_int_equal(count_packs(), 2);
+    hf_ltx_list_deinit(&l);
+    hf_replica_free(reader);
+}
+
+/* Packs of a database nobody ships any more go, too, and nothing of it is lost. */
+static void test_tidy_of_others(void **state)
+{
+    (void)state;
+    struct hf_ltx_list l = {NULL, 0, 0};
+    kit_commit(&kit);
+    kit_commit(&kit);
+    struct hf_packs *later = hf_packs_new(kit.store, "", 1, KEEP_MS);
+    struct hf_replica *new_one = other("new", later);
+    list(new_one, 0, &l);
+    tidy(later, true);
+    assert_int_equal(count_packs(), 1);
+    struct hf_replica *reader = other("db", NULL);
+    check_view(reader, 2);
+    hf_replica_free(reader);
+    assert_int_equal(put_at(new_one, 1), HF_OK);
+    tidy(later, true);
+    assert_int_equal(count_packs(), 1);
+    reader = other("db", NULL);
+    check_view(reader, 2);
+    hf_replica_free(reader);
+    hf_replica_free(new_one);
+    hf_packs_free(later);
+    hf_ltx_list_deinit(&l);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_view),         T(test_look),        T(test_compaction),
+        T(test_damaged_pack), T(test_two_writers), T(test_two_writers_large),
+        T(test_puts_share_packs), T(test_tidy),    T(test_tidy_of_others),
+    };
+    return cmocka_run_group_tests_name("packs", tests, NULL, NULL);
+}
