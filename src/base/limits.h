@@ -83,14 +83,14 @@ enum {
     HF_LIMIT_GATEWAY_SERIES = 2048,   /* pairs of key and model with counters of their own; the
                                          rest shares one: metrics must not grow with names that
                                          clients make up */
-    HF_LIMIT_PACK_SHIPPERS = 96,     /* databases whose changes wait for one pack: a thread each */
-    HF_LIMIT_PACK_FILE = 128 << 10,  /* an LTX file above it saves nothing in a pack; a merge
-                                        of 512 out of packs holds 64 MiB at the very most */
-    HF_LIMIT_PACK_BYTES = 8 << 20,   /* LTX files of one pack; beyond, it goes at once */
-    HF_LIMIT_PACK_TABLE = 256 << 10, /* 96 entries with paths of 2 KiB, and some air */
-    HF_LIMIT_PACK_UP = 16,           /* directories from a replica up to its packs */
-    HF_LIMIT_PACK_CACHE = 12 << 20,  /* packs just written: L1 is made of them half a minute later */
-    HF_LIMIT_PACK_TRIES = 8,         /* of one pack whose place another writer took */
+    HF_LIMIT_PACK_SHIPPERS = 96,      /* databases whose changes wait for one pack: a thread each */
+    HF_LIMIT_PACK_FILE = 128 << 10,   /* an LTX file above it saves nothing in a pack; a merge
+                                         of 512 out of packs holds 64 MiB at the very most */
+    HF_LIMIT_PACK_BYTES = 8 << 20,    /* LTX files of one pack; beyond, it goes at once */
+    HF_LIMIT_PACK_TABLE = 256 << 10,  /* 96 entries with paths of 2 KiB, and some air */
+    HF_LIMIT_PACK_UP = 16,            /* directories from a replica up to its packs */
+    HF_LIMIT_PACK_CACHE = 12 << 20, /* packs just written: L1 is made of them half a minute later */
+    HF_LIMIT_PACK_TRIES = 8,        /* of one pack whose place another writer took */
 };
 
 /* Spooled files over all databases: disk that is not the databases' own. */

@@ -4,7 +4,8 @@
  * Retention releases files of packs as it deletes those of ltx/0: once a compacted file holds them.
  * A pack whose files are all released goes. What is left in an old one (the newest change of a
  * database that rests; all changes of one nobody ships any more) is copied to its replica's ltx/0,
- * byte for byte, where it may stay for ever. A copy and its original are one file to who lists them.
+ * byte for byte, where it may stay for ever. A copy and its original are one file to who lists
+ * them.
  */
 #include <string.h>
 

@@ -46,7 +46,7 @@ struct hf_packs {
     char *dir; /* base and "packs" */
     uint64_t writer;
     uint64_t interval_ms;
-    uint64_t trust_ms; /* what is known is believed for so long */
+    uint64_t trust_ms;       /* what is known is believed for so long */
     pthread_mutex_t io_lock; /* taken before lock */
     pthread_mutex_t lock;    /* guards what follows */
     struct pack_item *items; /* ascending */
@@ -55,7 +55,7 @@ struct hf_packs {
     size_t cached_bytes;
     bool is_loaded;
     uint64_t known_ms; /* when it was listed or added to by us */
-    bool is_stale; /* something is not as it is known: list again */
+    bool is_stale;     /* something is not as it is known: list again */
     struct hf_packs_member *members;
 
     pthread_cond_t done;

@@ -135,8 +135,7 @@ static void test_compaction(void **state)
     struct hf_page_hook none = {NULL, NULL};
     for (int i = 0; i < 5; i++)
         kit_commit(&kit);
-    assert_int_equal(
-        hf_compact_level(kit.replica, 1, HF_LTX_FORM_BLOCK, none, &res, &err), HF_OK);
+    assert_int_equal(hf_compact_level(kit.replica, 1, HF_LTX_FORM_BLOCK, none, &res, &err), HF_OK);
     assert_true(res.is_done);
     assert_int_equal(res.out.max_txid, 5);
     struct hf_ltx_list l = {NULL, 0, 0};
@@ -335,9 +334,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_view),         T(test_look),        T(test_compaction),
-        T(test_damaged_pack), T(test_two_writers), T(test_two_writers_large),
-        T(test_puts_share_packs), T(test_tidy),    T(test_tidy_of_others),
+        T(test_view),
+        T(test_look),
+        T(test_compaction),
+        T(test_damaged_pack),
+        T(test_two_writers),
+        T(test_two_writers_large),
+        T(test_puts_share_packs),
+        T(test_tidy),
+        T(test_tidy_of_others),
     };
     return cmocka_run_group_tests_name("packs", tests, NULL, NULL);
 }

@@ -131,7 +131,8 @@ static int by_txid(const void *a, const void *b)
         return x->min_txid < y->min_txid ? -1 : 1;
     if (x->max_txid != y->max_txid)
         return x->max_txid < y->max_txid ? -1 : 1;
-    return x->pack < y->pack ? -1 : x->pack > y->pack; /* an object before its copy in a pack */;
+    return x->pack < y->pack ? -1 : x->pack > y->pack; /* an object before its copy in a pack */
+    ;
 }
 
 static void sort_list(struct hf_ltx_list *l, size_t from)
@@ -149,7 +150,6 @@ static void sort_list(struct hf_ltx_list *l, size_t from)
     }
     l->len = n;
 }
-
 
 void hf_replica_above(const struct hf_replica *r, unsigned up, char **base, char **path)
 {

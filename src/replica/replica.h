@@ -4,7 +4,8 @@
  *
  * Called by sync, compaction, restore and follow, from worker threads; the handle is stateless
 
- * apart from names and what it knows of packs, so any number of threads may use it at once. Format: docs/formats/ltx.md.
+ * apart from names and what it knows of packs, so any number of threads may use it at once. Format:
+ docs/formats/ltx.md.
  */
 #ifndef HF_REPLICA_REPLICA_H
 #define HF_REPLICA_REPLICA_H
@@ -59,8 +60,9 @@ void hf_replica_above(const struct hf_replica *r, unsigned up, char **base, char
 char *hf_replica_object(const struct hf_replica *r, const struct hf_ltx_info *info);
 
 /* Appends the files of a level with max TXID > after (0 = all), ascending by min then max. Other
- * names are ignored. L0 has what is in packs, too; a name in ltx/0 says that there is. L0 is sought by name: one of its files that begins more than
- * HF_LIMIT_FOLD_FILES before after is not found then. */
+ * names are ignored. L0 has what is in packs, too; a name in ltx/0 says that there is. L0 is sought
+ * by name: one of its files that begins more than HF_LIMIT_FOLD_FILES before after is not found
+ * then. */
 HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t after,
                                      struct hf_ltx_list *out, struct hf_err *err);
 /* The L0 file of these TXIDs, in a pack or not: fills size, time and pack. HF_E_NOT_FOUND. */

@@ -319,8 +319,8 @@ static enum hf_code s3_list(struct hf_store *base, const struct hf_store_list_qu
     struct hf_http_reply reply;
     HF_AUTO_FREE char *key = s3_key(s, q->prefix);
     bool is_levels = q->is_deep && strcmp(q->prefix, "ltx") == 0; /* "0000/" to "0009/" */
-    HF_AUTO_FREE char *prefix = is_levels ? hf_asprintf("%s000", s->prefix)
-                                          : hf_asprintf("%s%s", key, key[0] ? "/" : "");
+    HF_AUTO_FREE char *prefix =
+        is_levels ? hf_asprintf("%s000", s->prefix) : hf_asprintf("%s%s", key, key[0] ? "/" : "");
     struct listing l = {q, prefix, strlen(prefix)};
     HF_TRY(s3_request_init(s, "GET", NULL, &r, err));
     hf_http_reply_init(&reply, HF_LIMIT_XML);

@@ -1,11 +1,11 @@
 /*
  * Objects by name: what a replica is kept in. One interface, several back ends.
  *
- * Names are relative, '/'-separated, without "." or ".." parts, but that "../" at the begin leads out
- * of the place the store was opened at: to what several replicas share (docs/formats/pack.md). Writes are all or nothing; with
- * HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing changes: two writers that meet
- * on one name find out. A committed object is durable. Calls block and may be made from any thread;
- * a reader or writer handle belongs to one thread at a time.
+ * Names are relative, '/'-separated, without "." or ".." parts, but that "../" at the begin leads
+ * out of the place the store was opened at: to what several replicas share (docs/formats/pack.md).
+ * Writes are all or nothing; with HF_STORE_CREATE_ONLY an existing name is HF_E_EXISTS and nothing
+ * changes: two writers that meet on one name find out. A committed object is durable. Calls block
+ * and may be made from any thread; a reader or writer handle belongs to one thread at a time.
  */
 #ifndef HF_STORE_STORE_H
 #define HF_STORE_STORE_H

@@ -53,8 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(right, "HFPACK01", 8);
     hf_put_be32(right + 8, (uint32_t)(size - HF_PACK_HEADER_SIZE));
     uint64_t crc = hf_crc64(0, right, 56);
-    hf_put_be64(right + 56,
-                hf_crc64(crc, right + HF_PACK_HEADER_SIZE, size - HF_PACK_HEADER_SIZE));
+    hf_put_be64(right + 56, hf_crc64(crc, right + HF_PACK_HEADER_SIZE, size - HF_PACK_HEADER_SIZE));
     check(right, size);
     return 0;
 }
