@@ -526,6 +526,8 @@ void engine_free_groups(struct engine *e);
 /* r's L0 files go into packs, as conf says. */
 HF_MUST enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
                                  struct hf_replica *r, struct hf_err *err);
+/* Somebody waits for a sync. */
+void engine_flush_packs(struct engine *e);
 /* Each tick: old packs go, on the upkeep threads. */
 void engine_tidy_packs(struct engine *e);
 void engine_free_packs(struct engine *e);

@@ -84,6 +84,7 @@ static void sync_call(struct engine *e, struct engine_call *call)
     const struct db *behind = NULL;
     bool is_first = !call->result;
     e->is_urgent = true;
+    engine_flush_packs(e);
     call->result = true;
     for (size_t i = 0; i < e->n_dbs; i++) {
         if (is_first)

@@ -63,6 +63,7 @@ static bool try_sync(struct db *db, struct request *r)
 {
     bool is_first = !r->call.result;
     db->is_urgent = true;
+    engine_flush_packs(db->e);
     r->call.result = true;
     if (is_first || !db_is_synced(db))
         db_step(db);

@@ -62,6 +62,12 @@ static void tidy(struct hf_task *task)
     atomic_store(&ref->is_busy, false);
 }
 
+void engine_flush_packs(struct engine *e)
+{
+    for (struct packs_ref *ref = e->packs; ref != NULL; ref = ref->next)
+        hf_packs_flush(ref->packs);
+}
+
 /* ---- opening ---- */
 
 static const char *or_empty(const char *s)
@@ -106,6 +112,11 @@ enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
                          struct hf_replica *r, struct hf_err *err)
 {
     unsigned up = 0;
+    if (conf->encryption.enabled)
+        return hf_err_set(
+            err, HF_E_UNSUPPORTED,
+            "%s: pack and encryption do not go together: a pack has no key of its own",
+            hf_replica_name(r));
     HF_TRY(steps_up(conf, &up, err));
     HF_AUTO_FREE char *base = NULL;
     HF_AUTO_FREE char *path = NULL;

@@ -23,7 +23,7 @@
 #include "ltx/crc64.h"
 #include "replica/packs_int.h"
 
-enum { GATHER_MS = 80, POLL_MS = 10 };
+enum { GATHER_MS = 80, POLL_MS = 10, URGENT_MS = 300 };
 
 /* ---- one pack ---- */
 
@@ -215,6 +215,8 @@ static void lead(struct hf_packs *p)
 {
     uint64_t due = due_at(p, hf_clock_mono_ms());
     for (uint64_t now; (now = hf_clock_mono_ms()) < due && !is_full(p);) {
+        if (now < p->urgent_until_ms)
+            break;
         uint64_t left = due - now;
         pthread_mutex_unlock(&p->lock);
         hf_clock_sleep_us((left < POLL_MS ? left : POLL_MS) * 1000);
@@ -229,6 +231,14 @@ static void lead(struct hf_packs *p)
         next = list->next;
         list->is_done = true;
     }
+}
+
+void hf_packs_flush(struct hf_packs *p)
+{
+    hf_assert_magic(p, PACKS_MAGIC);
+    pthread_mutex_lock(&p->lock);
+    p->urgent_until_ms = hf_clock_mono_ms() + URGENT_MS;
+    pthread_mutex_unlock(&p->lock);
 }
 
 enum hf_code hf_packs_put(struct hf_packs *p, struct hf_packs_member *m,

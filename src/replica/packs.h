@@ -56,6 +56,9 @@ HF_MUST enum hf_code hf_packs_put(struct hf_packs *p, struct hf_packs_member *m,
 
 /* The object a file is in; the caller frees. */
 char *hf_packs_object(const struct hf_packs *p, uint64_t number);
+/* Somebody waits for a sync: for a moment packs go without waiting for their interval. */
+void hf_packs_flush(struct hf_packs *p);
+
 /* Reads a file out of its pack: info->size bytes. HF_E_NOT_FOUND: the pack is gone. */
 HF_MUST enum hf_code hf_packs_read(struct hf_packs *p, const struct hf_ltx_info *info, uint8_t *out,
                                    struct hf_err *err);

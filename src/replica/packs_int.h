@@ -66,6 +66,7 @@ struct hf_packs {
     size_t queued_table;
     bool has_leader;
     uint64_t last_begin_ms; /* of the newest pack; 0 = none yet */
+    uint64_t urgent_until_ms;
 };
 
 /* io_lock held. Reads what is new; a member somebody else packed changes of is touched. */

@@ -271,6 +271,16 @@ def test_wrong_place(holdfast, make_db, tmp_path):
     assert r.code != 0 and "pack-path" in r.err, r.err
 
 
+def test_not_with_encryption(holdfast, make_db, tmp_path):
+    db = make_db()
+    c = replicas.config(str(tmp_path / "c.yml"), {db: {
+        "type": "file", "path": str(tmp_path / "rep" / "a"), "pack": True,
+        "encryption": {"key-env": "PACK_KEY"}}})
+    r = holdfast("replicate", "-once", "-config", c, env={"PACK_KEY": "00" * 32})
+    assert r.code != 0 and "pack and encryption" in r.err, r.err
+    assert not (tmp_path / "rep").exists()
+
+
 class PackedStory(crash.Story):
     def write_config(self):
         r = self.rng
