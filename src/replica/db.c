@@ -44,16 +44,12 @@ static void run_job(struct hf_task *task)
 static struct hf_pool *lane_pool(const struct db *db, enum db_lane lane)
 {
     const struct lane_group *g = db_has_spool(db) ? NULL : db->dests[0].group;
-    switch (lane) {
-    case LANE_SQL:
+    bool is_packed = !db_has_spool(db) && db->dests[0].conf->pack && db->e->pack_pool != NULL;
+    if (lane == LANE_SQL)
         return db->e->sql_pool;
-    case LANE_SHIP:
-    case LANE_BASE:
-    case LANE_TRIM:
-    case LANE_COUNT:
-    default:
-        return g != NULL ? g->ship : db->e->ship_pool;
-    }
+    if (lane == LANE_SHIP && is_packed)
+        return db->e->pack_pool;
+    return g != NULL ? g->ship : db->e->ship_pool;
 }
 
 static void submit(struct db *db, struct db_job *job, struct hf_pool *pool)

@@ -325,6 +325,7 @@ struct engine {
     struct hf_watch *watch;
     struct hf_mailbox *mailbox;
     struct hf_pool *ship_pool;
+    struct hf_pool *pack_pool; /* threads that wait for packs; NULL: nothing is packed */
     struct hf_pool *upkeep_pool;
     struct hf_pool *sql_pool;
     struct hf_sqlproc *sqlproc;

@@ -220,9 +220,9 @@ static enum hf_code start_threads(struct engine *e, struct hf_err *err)
     size_t n = hf_cpu_count() < SHIP_THREADS ? SHIP_THREADS : hf_cpu_count();
     if (is_remote || n > REMOTE_SHIP_THREADS)
         n = REMOTE_SHIP_THREADS;
-    if (has_packs(e->cfg)) /* they wait for a pack */
-        n = HF_LIMIT_PACK_SHIPPERS;
     HF_TRY(hf_pool_new("hf-ship", n, true, &e->ship_pool, err));
+    if (has_packs(e->cfg)) /* they wait for a pack */
+        HF_TRY(hf_pool_new("hf-pack", HF_LIMIT_PACK_SHIPPERS, true, &e->pack_pool, err));
     n = is_remote ? REMOTE_UPKEEP_THREADS : 1;
     HF_TRY(hf_pool_new("hf-upkeep", n, true, &e->upkeep_pool, err));
     return hf_pool_new("hf-sql", 1, false, &e->sql_pool, err);
@@ -243,6 +243,7 @@ static void free_engine(struct hf_engine *he)
 {
     struct engine *e = &he->in;
     hf_pool_free(e->ship_pool);
+    hf_pool_free(e->pack_pool);
     hf_pool_free(e->upkeep_pool);
     hf_pool_free(e->sql_pool);
     engine_free_groups(e);

@@ -15,6 +15,7 @@
 enum {
     TIDY_TICKS = 5,             /* between two looks */
     GRACE_MS = 60 * 1000,       /* after l0-retention: compaction comes first */
+    KEEP_MAX_MS = 600 * 1000,   /* of l0-retention; what is kept longer is copied to ltx/0 */
     OTHER_AGE_MS = 3600 * 1000, /* who shipped it has compacted it by then, or never will */
 };
 
@@ -33,17 +34,25 @@ struct packs_ref {
 static enum hf_code retain(void *arg, struct hf_replica *r, struct hf_err *err)
 {
     const struct engine *e = arg;
-    struct hf_retention policy = {.is_enabled = true, .l0_retention_ms = e->cfg->l0_retention_ms};
+    struct hf_retention policy = {.is_enabled = e->cfg->retention_enabled,
+                                  .l0_retention_ms = e->cfg->l0_retention_ms};
     return hf_retention_run(r, &policy, hf_clock_wall_ms(), true, NULL, err);
+}
+
+/* Whatever the configuration says: tables are in memory, and read by whoever begins to look. */
+static int64_t own_age_ms(const struct engine *e)
+{
+    int64_t grace = e->cfg->n_levels > 0 ? 2 * e->cfg->level_interval_ms[0] : GRACE_MS;
+    int64_t kept = e->cfg->l0_retention_ms;
+    return (kept < KEEP_MAX_MS ? kept : KEEP_MAX_MS) + (grace < KEEP_MAX_MS ? grace : KEEP_MAX_MS);
 }
 
 static struct hf_packs_policy policy_of(struct engine *e)
 {
-    int64_t grace = e->cfg->n_levels > 0 ? 2 * e->cfg->level_interval_ms[0] : GRACE_MS;
     return (struct hf_packs_policy){
         .now_ms = hf_clock_wall_ms(),
-        .own_age_ms = e->cfg->l0_retention_ms + grace,
-        .other_age_ms = e->cfg->l0_retention_ms + grace + OTHER_AGE_MS,
+        .own_age_ms = own_age_ms(e),
+        .other_age_ms = own_age_ms(e) + OTHER_AGE_MS,
         .retain = retain,
         .arg = e,
     };
@@ -73,11 +82,6 @@ void engine_flush_packs(struct engine *e)
 static const char *or_empty(const char *s)
 {
     return s == NULL ? "" : s;
-}
-
-static uint64_t keep_ms(const struct engine *e)
-{
-    return e->cfg->l0_retention_ms > 0 ? (uint64_t)e->cfg->l0_retention_ms : 0;
 }
 
 /* Directories from path's own up to root: 0 if root is not above it. */
@@ -133,7 +137,7 @@ enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
         ref->e = e;
         ref->task.run = tidy;
         ref->key = hf_steal(&key);
-        ref->packs = hf_packs_new(hf_replica_store(r), base, interval, keep_ms(e));
+        ref->packs = hf_packs_new(hf_replica_store(r), base, interval, (uint64_t)own_age_ms(e));
         ref->next = e->packs;
         e->packs = ref;
     }
@@ -155,7 +159,7 @@ void engine_free_packs(struct engine *e)
 
 void engine_tidy_packs(struct engine *e)
 {
-    if (e->packs == NULL || e->tick_count % TIDY_TICKS != 0 || !e->cfg->retention_enabled)
+    if (e->packs == NULL || e->tick_count % TIDY_TICKS != 0)
         return;
     struct hf_packs_policy policy = policy_of(e);
     for (struct packs_ref *ref = e->packs; ref != NULL; ref = ref->next) {

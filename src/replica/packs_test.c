@@ -25,6 +25,7 @@ static int setup(void **state)
     kit_init(&kit, 512, 23);
     packs = hf_packs_new(kit.store, "", 1, KEEP_MS);
     hf_replica_pack(kit.replica, packs, 1);
+    kit_commit(&kit); /* the first is an object, what follows is packed */
     return 0;
 }
 
@@ -92,8 +93,9 @@ static void test_view(void **state)
 {
     (void)state;
     struct hf_replica *reader = other("db", NULL);
-    check_view(reader, 0);
-    for (size_t i = 1; i <= 4; i++) {
+    check_view(reader, 1);
+    assert_int_equal(count_packs(), 0);
+    for (size_t i = 2; i <= 5; i++) {
         kit_commit(&kit);
         check_view(kit.replica, i);
         check_view(reader, i);
@@ -111,13 +113,13 @@ static void test_look(void **state)
     struct hf_err err = HF_ERR_INIT;
     struct hf_replica *reader = other("db", NULL);
     struct hf_ltx_list l = {NULL, 0, 0};
-    struct hf_ltx_info info = {.min_txid = 1, .max_txid = 1};
+    struct hf_ltx_info info = {.min_txid = 2, .max_txid = 2};
     kit_commit(&kit);
     list(reader, 0, &l);
     assert_int_equal(hf_replica_look(reader, &info, &err), HF_OK);
     assert_int_equal(info.pack, 1);
     assert_true(info.size > HF_LTX_HEADER_SIZE);
-    info = (struct hf_ltx_info){.min_txid = 2, .max_txid = 2};
+    info = (struct hf_ltx_info){.min_txid = 3, .max_txid = 3};
     assert_int_equal(hf_replica_look(reader, &info, NULL), HF_E_NOT_FOUND);
     kit_commit(&kit);
     assert_int_equal(hf_replica_look(reader, &info, &err), HF_OK);
@@ -137,11 +139,11 @@ static void test_compaction(void **state)
         kit_commit(&kit);
     assert_int_equal(hf_compact_level(kit.replica, 1, HF_LTX_FORM_BLOCK, none, &res, &err), HF_OK);
     assert_true(res.is_done);
-    assert_int_equal(res.out.max_txid, 5);
+    assert_int_equal(res.out.max_txid, 6);
     struct hf_ltx_list l = {NULL, 0, 0};
     assert_int_equal(hf_replica_list(kit.replica, 1, 0, &l, &err), HF_OK);
     assert_int_equal(l.items[0].pack, 0);
-    assert_int_equal(kit_digest(&kit, &l), kit.digest[5]);
+    assert_int_equal(kit_digest(&kit, &l), kit.digest[6]);
     hf_ltx_list_deinit(&l);
 }
 
@@ -159,9 +161,10 @@ static void test_damaged_pack(void **state)
     struct hf_replica *reader = other("db", NULL);
     struct hf_ltx_list l = {NULL, 0, 0};
     list(reader, 0, &l);
-    assert_int_equal(l.len, 2);
+    assert_int_equal(l.len, 3);
     assert_int_equal(l.items[0].max_txid, 1);
-    assert_int_equal(l.items[1].max_txid, 3);
+    assert_int_equal(l.items[1].max_txid, 2);
+    assert_int_equal(l.items[2].max_txid, 4);
     hf_ltx_list_deinit(&l);
     hf_replica_free(reader);
 }
@@ -187,17 +190,17 @@ static void test_two_writers(void **state)
     list(kit.replica, 0, &l);
     list(same, 0, &l);
     list(apart, 0, &l);
-    assert_int_equal(put_at(kit.replica, 1), HF_OK);
-    assert_int_equal(put_at(same, 1), HF_E_EXISTS);
+    assert_int_equal(put_at(kit.replica, 2), HF_OK);
+    assert_int_equal(put_at(same, 2), HF_E_EXISTS);
     list(same, 0, &l);
-    assert_int_equal(l.len, 1);
-    assert_int_equal(put_at(same, 2), HF_OK);
-    assert_int_equal(put_at(apart, 1), HF_OK);
-    assert_int_equal(put_at(kit.replica, 2), HF_E_EXISTS);
-    list(kit.replica, 0, &l);
     assert_int_equal(l.len, 2);
-    assert_int_equal(put_at(kit.replica, 3), HF_OK);
+    assert_int_equal(put_at(same, 3), HF_OK);
     assert_int_equal(put_at(apart, 2), HF_OK);
+    assert_int_equal(put_at(kit.replica, 3), HF_E_EXISTS);
+    list(kit.replica, 0, &l);
+    assert_int_equal(l.len, 3);
+    assert_int_equal(put_at(kit.replica, 4), HF_OK);
+    assert_int_equal(put_at(apart, 3), HF_OK);
     assert_int_equal(count_packs(), 5);
     hf_ltx_list_deinit(&l);
     hf_replica_free(same);
@@ -214,13 +217,13 @@ static void test_two_writers_large(void **state)
     struct hf_ltx_list l = {NULL, 0, 0};
     list(kit.replica, 0, &l);
     list(same, 0, &l);
-    struct hf_ltx_header h = {.min_txid = 1, .max_txid = 1, .timestamp_ms = 1000};
+    struct hf_ltx_header h = {.min_txid = 2, .max_txid = 2, .timestamp_ms = 1000};
     HF_AUTO_FREE uint8_t *data = hf_calloc(HF_LIMIT_PACK_FILE + 1, 1);
     assert_int_equal(hf_replica_put(kit.replica, 0, &h, data, HF_LIMIT_PACK_FILE + 1, NULL), HF_OK);
-    assert_int_equal(put_at(same, 1), HF_E_EXISTS);
+    assert_int_equal(put_at(same, 2), HF_E_EXISTS);
     list(same, 0, &l);
-    assert_int_equal(l.len, 1);
-    assert_int_equal(l.items[0].pack, 0);
+    assert_int_equal(l.len, 2);
+    assert_int_equal(l.items[1].pack, 0);
     hf_ltx_list_deinit(&l);
     hf_replica_free(same);
     hf_packs_free(theirs);
@@ -236,7 +239,7 @@ struct putter {
 static void *run_putter(void *arg)
 {
     struct putter *p = arg;
-    for (uint64_t i = 1; i <= PUTS; i++)
+    for (uint64_t i = 2; i < PUTS + 2; i++)
         p->n_failed += put_at(p->replica, i) != HF_OK;
     return NULL;
 }
@@ -286,18 +289,18 @@ static void test_tidy(void **state)
     tidy(packs, false);
     assert_int_equal(count_packs(), 4);
     list(kit.replica, 0, &l);
-    assert_int_equal(hf_replica_delete(kit.replica, l.items, 1, NULL), HF_OK);
+    assert_int_equal(hf_replica_delete(kit.replica, l.items + 1, 1, NULL), HF_OK);
     assert_int_equal(count_packs(), 4);
     list(kit.replica, 0, &l);
-    assert_int_equal(l.len, 3); /* the first is let go of */
+    assert_int_equal(l.len, 4); /* the first packed one is let go of */
     tidy(packs, true);
     assert_int_equal(count_packs(), 1); /* the newest stays */
     struct hf_replica *reader = other("db", NULL);
     list(reader, 0, &l);
-    assert_int_equal(l.len, 3);
-    assert_int_equal(l.items[0].min_txid, 2);
-    assert_int_equal(l.items[0].pack, 0); /* copied out */
-    assert_int_equal(l.items[2].pack, 4);
+    assert_int_equal(l.len, 4);
+    assert_int_equal(l.items[1].min_txid, 3);
+    assert_int_equal(l.items[1].pack, 0); /* copied out */
+    assert_int_equal(l.items[3].pack, 4);
     kit_commit(&kit);
     assert_int_equal(count_packs(), 2);
     hf_ltx_list_deinit(&l);
@@ -317,13 +320,13 @@ static void test_tidy_of_others(void **state)
     tidy(later, true);
     assert_int_equal(count_packs(), 1);
     struct hf_replica *reader = other("db", NULL);
-    check_view(reader, 2);
+    check_view(reader, 3);
     hf_replica_free(reader);
-    assert_int_equal(put_at(new_one, 1), HF_OK);
+    assert_int_equal(put_at(new_one, 2), HF_OK);
     tidy(later, true);
     assert_int_equal(count_packs(), 1);
     reader = other("db", NULL);
-    check_view(reader, 2);
+    check_view(reader, 3);
     hf_replica_free(reader);
     hf_replica_free(new_one);
     hf_packs_free(later);

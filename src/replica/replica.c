@@ -242,11 +242,18 @@ static enum hf_code write_marker(struct hf_replica *r, struct hf_err *err)
     return note_marker(r, r->packs_up, from, err);
 }
 
+/* The first file of a database is an object for everybody: its name is guard enough, and many new
+ * databases do not wait for packs. */
+static bool is_packable(const struct hf_replica *r, int level, const struct hf_ltx_header *h)
+{
+    return r->member != NULL && level == 0 && h->min_txid > 1;
+}
+
 /* An L0 file of its own beside packs: they say that its TXIDs are taken. */
 static enum hf_code reserve(struct hf_replica *r, int level, const struct hf_ltx_header *h,
                             struct hf_err *err)
 {
-    if (r->member == NULL || level != 0)
+    if (!is_packable(r, level, h))
         return HF_OK;
     HF_TRY(write_marker(r, err));
     return hf_packs_put(r->packs, r->member, h, NULL, 0, err);
@@ -385,6 +392,12 @@ enum hf_code hf_replica_look(struct hf_replica *r, struct hf_ltx_info *info, str
 char *hf_replica_watch_dir(struct hf_replica *r)
 {
     struct hf_packs *packs = packs_of(r);
+    if (packs == NULL && hf_store_is_local(r->store)) { /* is it packed? */
+        struct hf_ltx_list none = {NULL, 0, 0};
+        (void)!list_objects(r, 0, UINT64_MAX, &none, NULL);
+        hf_ltx_list_deinit(&none);
+        packs = packs_of(r);
+    }
     if (packs == NULL) {
         HF_AUTO_FREE char *prefix = level_prefix(r, 0);
         return hf_store_watch_dir(r->store, prefix);
@@ -445,7 +458,7 @@ enum hf_code hf_replica_put(struct hf_replica *r, int level, const struct hf_ltx
     hf_assert_magic(r, REPLICA_MAGIC);
     hf_assert(len >= HF_LTX_HEADER_SIZE);
     struct hf_ltx_info info = info_of(level, h);
-    if (r->member != NULL && level == 0 && len <= HF_LIMIT_PACK_FILE) {
+    if (is_packable(r, level, h) && len <= HF_LIMIT_PACK_FILE) {
         HF_TRY(write_marker(r, err));
         return hf_packs_put(r->packs, r->member, h, data, len, err);
     }
