@@ -156,6 +156,7 @@ static const struct hf_key replica_keys[] = {
             "in a new one."},
     {.name = "pack", .kind = HF_KEY_BOOL, .offset = F(r.pack), .def = "false", .since = "holdfast",
      .flags = SHARED,
+     .differs = "packed changes can't be read by Litestream until they are compacted into L1",
      .doc = "Put the changes of all databases that are due into one object, in the directory packs "
             "beside the replicas: one write request an interval instead of one for each database. "
             "Litestream sees a change only when it has been compacted into L1."},
