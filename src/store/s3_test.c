@@ -86,7 +86,10 @@ static void test_layout(void **state)
         {"ltx/10/x", "a/b/ltx/10/x"},
         {"ltx", "a/b/ltx"},
         {"generations/0/wal", "a/b/generations/0/wal"},
-        {"", "a/b/"},
+        {"../packs/x", "a/packs/x"},
+        {"../o/ltx/0/x.ltx", "a/o/0000/x.ltx"},
+        {"../../../x", "x"},
+        {"", "a/b"},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         HF_AUTO_FREE char *key = s3_key(&s, rows[i][0]);
