@@ -38,7 +38,9 @@ class Scene:
 
     def config(self, root, name="cut.yml"):
         where = [{"type": "file", "path": r, "sync-interval": "10ms"} for r in self.replicas(root)]
-        return replicas.config(str(self.top / name), {root + "/app/app.db": where}, **self.levels)
+        # after a cut nothing old may go by retention: what was there before is asked for again
+        kept = {} if root == self.root else {"l0-retention": "1h", "snapshot": {"interval": "1s", "retention": "1h"}}
+        return replicas.config(str(self.top / name), {root + "/app/app.db": where}, **dict(self.levels, **kept))
 
     def replicas(self, root):
         return [root + "/rep%s" % (i or "") for i in range(self.n_replicas)]
