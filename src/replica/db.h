@@ -339,7 +339,7 @@ struct engine {
     struct packs_ref *packs;
     struct lane_group *groups;
     size_t n_groups;
-    char *home_key; /* the service of the first database with one destination */
+    char *home_key;       /* the service of the first database with one destination */
     uint64_t spool_bytes; /* over all databases */
     size_t n_hot;
     uint64_t now_ms; /* of this turn */

@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(data, size);
     HF_AUTO_FREE uint8_t *right = hf_malloc(size);
     memcpy(right, data, size);
-    memcpy(right, "HFPACK01", 8);
+    static const uint8_t magic[8] = {'H', 'F', 'P', 'A', 'C', 'K', '0', '1'};
+    memcpy(right, magic, sizeof(magic));
     hf_put_be32(right + 8, (uint32_t)(size - HF_PACK_HEADER_SIZE));
     uint64_t crc = hf_crc64(0, right, 56);
     hf_put_be64(right + 56, hf_crc64(crc, right + HF_PACK_HEADER_SIZE, size - HF_PACK_HEADER_SIZE));

@@ -24,7 +24,9 @@ static void request(enum hf_endpoint ep, const char *body, size_t len)
         hf_assert(err.text[0] != '\0');
         return;
     }
-    hf_assert(h.model[0] != '\0' && h.model_at + h.model_len <= len);
+    hf_assert(h.model[0] != '\0' && h.spans[HF_BODY_MODEL].len >= 2 && h.object_end < len);
+    for (int i = 0; i < HF_BODY_VALUES; i++)
+        hf_assert(h.spans[i].at + h.spans[i].len <= h.object_end);
     for (int d = HF_DIALECT_OLLAMA; d <= HF_DIALECT_ANTHROPIC; d++) {
         struct hf_target t = {.dialect = (enum hf_dialect)d, .model = "served", .num_ctx = 4096};
         t.force_stream = len % 2 == 0;
