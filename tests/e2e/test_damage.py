@@ -178,7 +178,8 @@ def test_replica_deleted_while_running(kept, writer):
     procs.wait_until(lambda: replicas.files(k.replica, 9), why=k.p.text)
     w.wait()
     k.same_soon()
-    assert len(k.said("msg=rebase")) == 1, k.p.text()
+    # one because of the loss; a database that was cold in between may be re-based, too
+    assert len(k.said("level=warn msg=rebase")) == 1, k.p.text()
     k.stop().same()
 
 

@@ -35,6 +35,7 @@ def test_readers_at_the_start(holdfast, make_db, tmp_path, rounds):
         p = holdfast.start("restore", "-f", "-o", copy, replica)
         try:
             procs.wait_until(lambda: "msg=following" in p.text() or not p.alive, why=p.text)
+            procs.wait_until(lambda: seen or not p.alive, why=p.text)
         finally:
             stop.set()
             for t in threads:
