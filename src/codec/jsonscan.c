@@ -420,8 +420,51 @@ static size_t index_of(const struct hf_jsonscan_value *key, const char *const *k
     return n;
 }
 
-enum hf_code hf_jsonscan_find(const char *text, size_t len, const char *const *keys, size_t n,
-                              struct hf_jsonscan_value *out, struct hf_err *err)
+static size_t unescape_one(const char **p, const char *end, char out[4]);
+
+/* Small letters; the two letters beyond ASCII that Go folds onto ASCII ones become those. */
+static size_t fold(char piece[4], size_t n)
+{
+    if (n == 1 && *piece >= 'A' && *piece <= 'Z')
+        *piece = (char)(*piece - 'A' + 'a');
+    if (n == 2 && memcmp(piece, "\xc5\xbf", 2) == 0)
+        *piece = 's';
+    else if (n == 3 && memcmp(piece, "\xe2\x84\xaa", 3) == 0)
+        *piece = 'k';
+    else
+        return n;
+    return 1;
+}
+
+static bool is_alike(const struct hf_jsonscan_value *key, const char *want)
+{
+    const char *p = key->text + 1, *end = key->text + key->len - 1;
+    while (p < end && *want != '\0') {
+        char piece[4] = {*p};
+        unsigned char first = (unsigned char)*p;
+        size_t n = first < 0x80 ? 0 : utf8_len((const unsigned char *)p, (size_t)(end - p));
+        if (n > 0)
+            memcpy(piece, p, n);
+        p += n;
+        n = n > 0 ? n : unescape_one(&p, end, piece);
+        if (n == 0 || fold(piece, n) != 1 || *piece != *want++)
+            return false;
+    }
+    return p == end && *want == '\0';
+}
+
+static enum hf_code refuse_alike(const struct hf_jsonscan_value *key, const char *const *keys,
+                                 size_t n, struct hf_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (is_alike(key, keys[i]))
+            return hf_err_set(err, HF_E_INVALID, "JSON: a key differs from '%s' by case only",
+                              keys[i]);
+    return HF_OK;
+}
+
+static enum hf_code find(const char *text, size_t len, const char *const *keys, size_t n,
+                         bool is_sure, struct hf_jsonscan_value *out, struct hf_err *err)
 {
     struct hf_jsonscan_value found[32] = {{HF_JSON_ABSENT, NULL, 0}};
     struct hf_jsonscan s = {.is_over = false};
@@ -434,6 +477,8 @@ enum hf_code hf_jsonscan_find(const char *text, size_t len, const char *const *k
         bool is_member = false;
         HF_TRY(hf_jsonscan_next(&s, &key, &value, &is_member, err));
         size_t i = is_member ? index_of(&key, keys, n) : n;
+        if (i == n && is_member && is_sure)
+            HF_TRY(refuse_alike(&key, keys, n, err));
         if (i == n)
             continue;
         if (found[i].kind != HF_JSON_ABSENT)
@@ -442,6 +487,18 @@ enum hf_code hf_jsonscan_find(const char *text, size_t len, const char *const *k
     }
     memcpy(out, found, n * sizeof(found[0]));
     return HF_OK;
+}
+
+enum hf_code hf_jsonscan_find(const char *text, size_t len, const char *const *keys, size_t n,
+                              struct hf_jsonscan_value *out, struct hf_err *err)
+{
+    return find(text, len, keys, n, false, out, err);
+}
+
+enum hf_code hf_jsonscan_find_sure(const char *text, size_t len, const char *const *keys, size_t n,
+                                   struct hf_jsonscan_value *out, struct hf_err *err)
+{
+    return find(text, len, keys, n, true, out, err);
 }
 
 static size_t utf8_put(char *out, unsigned cp)

@@ -65,6 +65,15 @@ HF_MUST enum hf_code hf_jsonscan_value(const char *text, size_t len, struct hf_j
 HF_MUST enum hf_code hf_jsonscan_find(const char *text, size_t len, const char *const *keys,
                                       size_t n, struct hf_jsonscan_value *out, struct hf_err *err);
 
+/*
+ * The same for bodies that go on to other readers: a key that differs from a wanted one by case
+ * only is HF_E_INVALID, too. Go's encoding/json (so Ollama) takes "Model" for "model", and the last
+ * one counts there.
+ */
+HF_MUST enum hf_code hf_jsonscan_find_sure(const char *text, size_t len, const char *const *keys,
+                                           size_t n, struct hf_jsonscan_value *out,
+                                           struct hf_err *err);
+
 /* Starts a walk over text, which is an object or array; blanks may surround it. */
 HF_MUST enum hf_code hf_jsonscan_open(struct hf_jsonscan *s, const char *text, size_t len,
                                       struct hf_err *err);

@@ -146,6 +146,39 @@ static void test_find_twice(void **state)
     assert_int_equal(hf_jsonscan_find("{} x", 4, keys, 1, v, NULL), HF_E_INVALID);
 }
 
+/* A reader that does not look at case would take the other one: a key's scope must not depend on
+ * it.
+ */
+static void test_find_alike(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"model", "stream", "keep"};
+    static const struct {
+        const char *text;
+        bool is_good;
+    } rows[] = {
+        {"{\"model\":\"a\",\"models\":1,\"mode\":2,\"\":3,\"mod\u00e9l\":4}", true},
+        {"{\"model\":\"a\",\"x\":{\"Model\":1}}", true},
+        {"{\"model\":\"a\",\"Model\":\"b\"}", false},
+        {"{\"MODEL\":\"b\",\"model\":\"a\"}", false},
+        {"{\"m\\u004fdel\":\"b\"}", false},
+        {"{\"\xc5\xbftream\":true}", false},
+        {"{\"\\u017fTREAM\":true}", false},
+        {"{\"\xe2\x84\xaa"
+         "eep\":1}",
+         false},
+        {"{\"model\\ud800\":1}", true},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        struct hf_jsonscan_value v[3];
+        size_t len = strlen(rows[i].text);
+        assert_int_equal(hf_jsonscan_find(rows[i].text, len, keys, 3, v, NULL), HF_OK);
+        if (hf_jsonscan_find_sure(rows[i].text, len, keys, 3, v, NULL) !=
+            (rows[i].is_good ? HF_OK : HF_E_INVALID))
+            fail_msg("%s", rows[i].text);
+    }
+}
+
 static void test_walk(void **state)
 {
     (void)state;
@@ -218,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_depth),      cmocka_unit_test(test_find),
         cmocka_unit_test(test_find_twice), cmocka_unit_test(test_walk),
         cmocka_unit_test(test_strings),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_find_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

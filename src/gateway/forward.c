@@ -227,7 +227,7 @@ static void show(struct hf_gw_forward *f)
     struct hf_err err = HF_ERR_INIT;
     size_t len = 0;
     const char *body = hf_httpd_call_body(f->call, &len);
-    enum hf_code rc = hf_jsonscan_find(body, len, keys, 2, v, &err);
+    enum hf_code rc = hf_jsonscan_find_sure(body, len, keys, 2, v, &err);
     f->name = v[rc == HF_OK && v[0].kind != HF_JSON_ABSENT ? 0 : 1];
     if (rc == HF_OK && f->name.kind != HF_JSON_STRING)
         rc = hf_err_set(&err, HF_E_INVALID, "model is required");

@@ -94,6 +94,14 @@ static bool is_remote(const json_t *o, const char *name)
            ends_with(name, ":cloud") || ends_with(name, "-cloud");
 }
 
+/* Sizes are added up. */
+static int64_t bytes_of(const json_t *o, const char *key)
+{
+    const int64_t max = INT64_C(1) << 50;
+    int64_t n = hf_tj_i64(o, key);
+    return n < 0 ? 0 : n > max ? max : n;
+}
+
 static void read_model(const json_t *o, enum hf_dialect d, struct hf_model *m)
 {
     int64_t ms = 0;
@@ -107,8 +115,8 @@ static void read_model(const json_t *o, enum hf_dialect d, struct hf_model *m)
     m->details = json_of(hf_tj_object(o, "details"));
     m->capabilities = json_of(hf_tj_array(o, "capabilities"));
     m->owner = text_of(o, "owned_by");
-    m->size = hf_tj_i64(o, "size");
-    m->size_vram = hf_tj_i64(o, "size_vram");
+    m->size = bytes_of(o, "size");
+    m->size_vram = bytes_of(o, "size_vram");
     m->context_length = hf_tj_i64(o, "context_length");
     m->created_s = hf_tj_i64(o, "created");
     if (m->modified_at != NULL && hf_parse_time_ms(m->modified_at, &ms, NULL) == HF_OK)

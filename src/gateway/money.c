@@ -55,7 +55,8 @@ static void roll(struct hf_gateway *g)
 static void take_sum(void *arg, const struct hf_journal_sum *sum)
 {
     struct hf_gateway *g = arg;
-    struct hf_gw_amount used = {.micro = sum->micro, .tokens = sum->tokens};
+    struct hf_gw_amount used = {.micro = sum->micro < 0 ? 0 : sum->micro,
+                                .tokens = sum->tokens < 0 ? 0 : sum->tokens};
     struct hf_gw_account *a = hf_gw_account_get(g, sum->key);
     if (a != NULL)
         hf_gw_budget_settle(&a->budget, NULL, sum->day, &used);

@@ -1,6 +1,7 @@
 #include "gateway/translate.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -78,6 +79,7 @@ enum peek_key {
     K_MODEL,
     K_STREAM,
     K_N,
+    K_BEST_OF,
     K_LOGPROBS,
     K_TOP_LOGPROBS,
     K_MODALITIES,
@@ -95,6 +97,7 @@ enum peek_key {
 static const char *const peek_keys[K_AMOUNT] = {"model",
                                                 "stream",
                                                 "n",
+                                                "best_of",
                                                 "logprobs",
                                                 "top_logprobs",
                                                 "modalities",
@@ -141,16 +144,56 @@ static void peek_nested(const struct hf_jsonscan_value *v, const char *key,
         *out = (struct hf_jsonscan_value){HF_JSON_ABSENT, NULL, 0};
 }
 
-static int64_t peek_max(const struct hf_jsonscan_value *v)
+enum { NUMBER_TEXT = 40 };
+
+/* A count as any host may read it: 100.0 and 1e2 are 100. None, 0 or less: 0, no limit. */
+static enum hf_code peek_count(const struct hf_jsonscan_value *v, const char *name, int64_t *out,
+                               struct hf_err *err)
+{
+    char text[NUMBER_TEXT];
+    *out = 0;
+    if (v->kind == HF_JSON_ABSENT || v->kind == HF_JSON_NULL)
+        return HF_OK;
+    if (v->kind != HF_JSON_NUMBER || v->len >= sizeof(text))
+        return hf_err_set(err, HF_E_INVALID, "%s: a number is expected", name);
+    if (!hf_jsonscan_i64(v, out)) {
+        memcpy(text, v->text, v->len);
+        text[v->len] = '\0';
+        double d = strtod(text, NULL);
+        *out = d >= (double)HF_TOKENS_SAID_MAX ? HF_TOKENS_SAID_MAX : d > 0 ? (int64_t)d + 1 : 0;
+    }
+    *out = *out < 0 ? 0 : *out > HF_TOKENS_SAID_MAX ? HF_TOKENS_SAID_MAX : *out;
+    return HF_OK;
+}
+
+/* The limit that the endpoint knows; where there are two words for it, a host may go by either. */
+static enum hf_code peek_max(enum hf_endpoint ep, const struct hf_jsonscan_value *v,
+                             struct hf_request_head *h, struct hf_err *err)
 {
     struct hf_jsonscan_value predict;
-    int64_t n = 0;
-    static const enum peek_key keys[] = {K_MAX_COMPLETION, K_MAX_TOKENS, K_MAX_OUTPUT};
-    for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
-        if (hf_jsonscan_i64(&v[keys[i]], &n) && n > 0)
-            return n;
-    peek_nested(&v[K_OPTIONS], "num_predict", &predict);
-    return hf_jsonscan_i64(&predict, &n) && n > 0 ? n : 0;
+    int64_t other = 0;
+    if (hf_endpoint_dialect(ep) == HF_DIALECT_OLLAMA) {
+        peek_nested(&v[K_OPTIONS], "num_predict", &predict);
+        return peek_count(&predict, "options.num_predict", &h->max_tokens, err);
+    }
+    if (ep == HF_EP_OPENAI_RESPONSES)
+        return peek_count(&v[K_MAX_OUTPUT], peek_keys[K_MAX_OUTPUT], &h->max_tokens, err);
+    HF_TRY(peek_count(&v[K_MAX_TOKENS], peek_keys[K_MAX_TOKENS], &h->max_tokens, err));
+    if (hf_endpoint_dialect(ep) == HF_DIALECT_OPENAI)
+        HF_TRY(peek_count(&v[K_MAX_COMPLETION], peek_keys[K_MAX_COMPLETION], &other, err));
+    h->max_tokens = other > h->max_tokens ? other : h->max_tokens;
+    return HF_OK;
+}
+
+/* best_of answers are made, and paid for, whatever n says. */
+static enum hf_code peek_answers(const struct hf_jsonscan_value *v, struct hf_request_head *h,
+                                 struct hf_err *err)
+{
+    int64_t best_of = 0;
+    HF_TRY(peek_count(&v[K_N], peek_keys[K_N], &h->n_answers, err));
+    HF_TRY(peek_count(&v[K_BEST_OF], peek_keys[K_BEST_OF], &best_of, err));
+    h->n_answers = best_of > h->n_answers ? best_of : h->n_answers;
+    return HF_OK;
 }
 
 static enum hf_code peek_model(const struct hf_jsonscan_value *v, struct hf_request_head *h,
@@ -179,7 +222,7 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
 {
     struct hf_jsonscan_value v[K_AMOUNT], usage;
     struct hf_request_head h = {.ep = ep};
-    HF_TRY(hf_jsonscan_find(body, len, peek_keys, K_AMOUNT, v, err));
+    HF_TRY(hf_jsonscan_find_sure(body, len, peek_keys, K_AMOUNT, v, err));
     HF_TRY(peek_model(&v[K_MODEL], &h, err));
     enum hf_jsonscan_kind stream = v[K_STREAM].kind;
     if (stream != HF_JSON_ABSENT && stream != HF_JSON_NULL && stream != HF_JSON_TRUE &&
@@ -197,9 +240,8 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
     peek_nested(&v[K_STREAM_OPTIONS], "include_usage", &usage);
     h.wants_usage = usage.kind == HF_JSON_TRUE;
     h.wants_base64 = hf_jsonscan_is(&v[K_ENCODING], "base64");
-    h.max_tokens = peek_max(v);
-    if (!hf_jsonscan_i64(&v[K_N], &h.n_answers))
-        h.n_answers = 0;
+    HF_TRY(peek_max(ep, v, &h, err));
+    HF_TRY(peek_answers(v, &h, err));
     for (h.object_end = len - 1; body[h.object_end] != '}';)
         h.object_end--;
     h.spans[HF_BODY_MODEL] = span(&v[K_MODEL], body);

@@ -35,8 +35,8 @@ static void call_with_object(struct hf_answer *a, const json_t *id, const json_t
 static void ollama_usage(struct hf_answer *a, const json_t *line)
 {
     a->st.usage.is_known = true;
-    a->st.usage.input = hf_tj_i64(line, "prompt_eval_count");
-    a->st.usage.output = hf_tj_i64(line, "eval_count");
+    a->st.usage.input = hf_tj_tokens(line, "prompt_eval_count");
+    a->st.usage.output = hf_tj_tokens(line, "eval_count");
 }
 
 static enum hf_finish finish_of_ollama(const json_t *word)
@@ -92,12 +92,12 @@ static void openai_usage(struct hf_answer *a, const json_t *usage)
     if (usage == NULL)
         return;
     a->st.usage.is_known = true;
-    a->st.usage.input = hf_tj_i64(usage, "prompt_tokens");
-    a->st.usage.output = hf_tj_i64(usage, "completion_tokens");
+    a->st.usage.input = hf_tj_tokens(usage, "prompt_tokens");
+    a->st.usage.output = hf_tj_tokens(usage, "completion_tokens");
     a->st.usage.cache_read =
-        hf_tj_i64(hf_tj_object(usage, "prompt_tokens_details"), "cached_tokens");
+        hf_tj_tokens(hf_tj_object(usage, "prompt_tokens_details"), "cached_tokens");
     a->st.usage.reasoning =
-        hf_tj_i64(hf_tj_object(usage, "completion_tokens_details"), "reasoning_tokens");
+        hf_tj_tokens(hf_tj_object(usage, "completion_tokens_details"), "reasoning_tokens");
 }
 
 /*
@@ -187,14 +187,14 @@ static void anthropic_usage(struct hf_answer *a, const json_t *usage)
         return;
     u->is_known = true;
     if (hf_tj_get(usage, "cache_read_input_tokens") != NULL)
-        u->cache_read = hf_tj_i64(usage, "cache_read_input_tokens");
+        u->cache_read = hf_tj_tokens(usage, "cache_read_input_tokens");
     if (hf_tj_get(usage, "cache_creation_input_tokens") != NULL)
-        u->cache_write = hf_tj_i64(usage, "cache_creation_input_tokens");
+        u->cache_write = hf_tj_tokens(usage, "cache_creation_input_tokens");
     if (hf_tj_get(usage, "input_tokens") != NULL)
-        a->usage_start.input = hf_tj_i64(usage, "input_tokens");
+        a->usage_start.input = hf_tj_tokens(usage, "input_tokens");
     u->input = a->usage_start.input + u->cache_read + u->cache_write;
     if (hf_tj_get(usage, "output_tokens") != NULL)
-        u->output = hf_tj_i64(usage, "output_tokens");
+        u->output = hf_tj_tokens(usage, "output_tokens");
 }
 
 static enum hf_finish finish_of_anthropic(const json_t *word)

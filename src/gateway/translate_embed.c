@@ -44,6 +44,7 @@ static enum hf_code look(struct hf_answer *a, const char *text, size_t len,
     if (v[E_USAGE].kind == HF_JSON_OBJECT &&
         hf_jsonscan_find(v[E_USAGE].text, v[E_USAGE].len, &prompt, 1, &tokens, NULL) == HF_OK)
         u->is_known = hf_jsonscan_i64(&tokens, &u->input);
+    u->input = hf_tokens_said(u->input);
     return HF_OK;
 }
 

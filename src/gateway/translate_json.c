@@ -84,6 +84,18 @@ int64_t hf_tj_i64(const json_t *o, const char *key)
     return d <= -9e18 ? INT64_MIN : (int64_t)d;
 }
 
+int64_t hf_tokens_said(int64_t n)
+{
+    if (n < 0)
+        return 0;
+    return n > HF_TOKENS_SAID_MAX ? HF_TOKENS_SAID_MAX : n;
+}
+
+int64_t hf_tj_tokens(const json_t *o, const char *key)
+{
+    return hf_tokens_said(hf_tj_i64(o, key));
+}
+
 bool hf_tj_is(const json_t *v, const char *want)
 {
     return json_is_string(v) && json_string_length(v) == strlen(want) &&

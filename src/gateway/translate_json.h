@@ -36,6 +36,10 @@ json_t *hf_tj_object(const json_t *o, const char *key);
 json_t *hf_tj_array(const json_t *o, const char *key);
 /* A number as an integer (0 if it is none, clipped to int64). */
 int64_t hf_tj_i64(const json_t *o, const char *key);
+/* What a host says of tokens, made possible: 0 to HF_TOKENS_SAID_MAX. Sums of it are money. */
+enum { HF_TOKENS_SAID_MAX = 1000000000 };
+int64_t hf_tokens_said(int64_t n);
+int64_t hf_tj_tokens(const json_t *o, const char *key);
 /* Whether v is the string want. */
 bool hf_tj_is(const json_t *v, const char *want);
 /* Whether leaving the value out says the same: null, false, empty text, array or object. */

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "gateway/translate.h"
+#include "gateway/translate_json.h"
 
 static void test_paths(void **state)
 {
@@ -99,6 +100,10 @@ static void test_peek_refuses(void **state)
         {"{\"model\":\"a\",\"model\":\"b\"}", "twice"},
         {"{\"model\":\"a\",\"stream\":\"yes\"}", "stream: true or false"},
         {"{\"model\":\"a\\u0000b\"}", "NUL"},
+        {"{\"model\":\"a\",\"Model\":\"b\"}", "case"},
+        {"{\"model\":\"a\",\"\xc5\xbftream\":true}", "case"},
+        {"{\"model\":\"a\",\"max_tokens\":\"9000\"}", "max_tokens: a number"},
+        {"{\"model\":\"a\",\"n\":true}", "n: a number"},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         struct hf_request_head h;
@@ -108,6 +113,89 @@ static void test_peek_refuses(void **state)
             HF_E_INVALID);
         if (strstr(err.text, rows[i].says) == NULL)
             fail_msg("%s: %s", rows[i].body, err.text);
+    }
+}
+
+/* What a budget sets aside must not be less than any host would make of the body. */
+static void test_peek_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        enum hf_endpoint ep;
+        const char *more;
+        int64_t max_tokens;
+        int64_t n_answers;
+        const char *why;
+    } rows[] = {
+        {HF_EP_OPENAI_CHAT, "\"max_tokens\":9000,\"max_completion_tokens\":1", 9000, 0,
+         "hosts differ in which one they obey"},
+        {HF_EP_OPENAI_CHAT, "\"max_tokens\":9000.0,\"n\":3.0", 9001, 4, "hosts read 9000.0"},
+        {HF_EP_OPENAI_CHAT, "\"max_tokens\":9e3", 9001, 0, "and 9e3"},
+        {HF_EP_OPENAI_CHAT, "\"max_tokens\":1e300", HF_TOKENS_SAID_MAX, 0, "too large"},
+        {HF_EP_OPENAI_CHAT, "\"max_tokens\":-5,\"n\":-1", 0, 0, "says nothing"},
+        {HF_EP_OPENAI_CHAT, "\"max_tokens\":null", 0, 0, "says nothing"},
+        {HF_EP_OPENAI_CHAT, "\"options\":{\"num_predict\":1}", 0, 0, "no word of OpenAI's"},
+        {HF_EP_OPENAI_COMPLETIONS, "\"n\":1,\"best_of\":20", 0, 20, "twenty are paid for"},
+        {HF_EP_OPENAI_RESPONSES, "\"max_tokens\":1,\"max_output_tokens\":9000", 9000, 0,
+         "max_tokens is no word of it"},
+        {HF_EP_ANTHROPIC_MESSAGES, "\"max_tokens\":9000,\"max_output_tokens\":1", 9000, 0, ""},
+        {HF_EP_OLLAMA_CHAT, "\"max_tokens\":1,\"options\":{\"num_predict\":9000}", 9000, 0,
+         "max_tokens is no word of Ollama's"},
+        {HF_EP_OLLAMA_CHAT, "\"options\":{\"num_predict\":-1}", 0, 0, "no end"},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        char body[200];
+        snprintf(body, sizeof(body), "{\"model\":\"a\",%s}", rows[i].more);
+        struct hf_request_head h = peeked(rows[i].ep, body);
+        if (h.max_tokens != rows[i].max_tokens || h.n_answers != rows[i].n_answers)
+            fail_msg("%s: %s: %lld, %lld", rows[i].more, rows[i].why, (long long)h.max_tokens,
+                     (long long)h.n_answers);
+    }
+}
+
+/* A host's numbers are money: negative ones would fill a budget up again, huge ones overflow. */
+static void test_usage_is_made_possible(void **state)
+{
+    (void)state;
+    static const struct {
+        enum hf_endpoint ep;
+        const char *body;
+        int64_t input;
+        int64_t output;
+    } rows[] = {
+        {HF_EP_OLLAMA_CHAT,
+         "{\"message\":{\"content\":\"x\"},\"done\":true,\"prompt_eval_count\":-7,"
+         "\"eval_count\":9223372036854775807}",
+         0, HF_TOKENS_SAID_MAX},
+        {HF_EP_OPENAI_CHAT,
+         "{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}],"
+         "\"usage\":{\"prompt_tokens\":1e300,\"completion_tokens\":-1}}",
+         HF_TOKENS_SAID_MAX, 0},
+        {HF_EP_ANTHROPIC_MESSAGES,
+         "{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
+         "\"x\"}],\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":-3,"
+         "\"cache_read_input_tokens\":-9223372036854775808,\"output_tokens\":5}}",
+         0, 5},
+        {HF_EP_OPENAI_EMBEDDINGS,
+         "{\"data\":[{\"embedding\":[1]}],\"usage\":{\"prompt_tokens\":-5}}", 0, 0},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        struct hf_answer_options o = {
+            .front = rows[i].ep, .upstream = rows[i].ep, .model = "m", .id = "i"};
+        struct hf_answer *a = hf_answer_new(&o);
+        struct hf_buf out;
+        struct hf_err err = HF_ERR_INIT;
+        assert_non_null(a);
+        hf_buf_init(&out, 10000);
+        assert_int_equal(
+            hf_answer_feed(a, (const uint8_t *)rows[i].body, strlen(rows[i].body), 0, &out, &err),
+            HF_OK);
+        if (hf_answer_finish(a, 0, &out, &err) != HF_OK)
+            fail_msg("row %zu: %s", i, err.text);
+        assert_int_equal(hf_answer_state(a)->usage.input, rows[i].input);
+        assert_int_equal(hf_answer_state(a)->usage.output, rows[i].output);
+        hf_answer_free(a);
+        hf_buf_deinit(&out);
     }
 }
 
@@ -285,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),        cmocka_unit_test(test_names),
         cmocka_unit_test(test_peek),         cmocka_unit_test(test_peek_refuses),
+        cmocka_unit_test(test_peek_counts),  cmocka_unit_test(test_usage_is_made_possible),
         cmocka_unit_test(test_long_model),   cmocka_unit_test(test_splice),
         cmocka_unit_test(test_force_stream), cmocka_unit_test(test_output_limit),
         cmocka_unit_test(test_odd_values),   cmocka_unit_test(test_limits),

@@ -178,6 +178,21 @@ def test_limits_of_a_key_and_scope_of_pins(house):
     assert got == [200, 200, 200, 429]
 
 
+def test_a_key_that_differs_by_case_is_no_way_around_a_scope(house):
+    """Ollama reads "Model" as "model", and the last one counts: the gateway would have checked the other one."""
+    g = house([{"name": "kim", "key": KIM, "models": ["near"]}])
+    g.wait_hosts(local="up", cloud="up")
+    seen = len(g.local.log())
+    headers = {"Content-Type": "application/json", **bearer(KIM)}
+    for path, body in [("/api/chat", {"model": "near", "Model": "far", "messages": HI, "stream": False}),
+                       ("/v1/chat/completions", {"MODEL": "far", "model": "near", "messages": HI}),
+                       ("/api/show", {"name": "near", "Model": "far"}),
+                       ("/api/show", {"model": "near", "NAME": "far"})]:
+        status, answer = g.get(path, headers, "POST", json.dumps(body))
+        assert status == 400 and b"case" in answer, answer
+    assert not [e for e in g.local.log()[seen:] if e["path"] in ("/api/chat", "/api/show")]
+
+
 def test_open_to_everyone_is_said_aloud(holdfast, running, tmp_path):
     a = Fake(running)
     hosts = [{"name": "a", "url": a.url()}]
