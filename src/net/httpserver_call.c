@@ -307,12 +307,59 @@ static enum MHD_Result settle(struct hf_httpd_call *c)
     return is_cut ? MHD_NO : MHD_YES;
 }
 
+/* What says where a request ends. */
+struct framing {
+    unsigned lengths;
+    unsigned codings;
+    bool is_bad;
+};
+
+static enum MHD_Result note_framing(void *cls, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    struct framing *f = cls;
+    (void)kind;
+    bool is_coding = strcasecmp(key, "Transfer-Encoding") == 0;
+    f->lengths += strcasecmp(key, "Content-Length") == 0;
+    f->codings += is_coding;
+    f->is_bad = f->is_bad || strpbrk(key, " \t") != NULL ||
+                (is_coding && (value == NULL || strcasecmp(value, "chunked") != 0));
+    return MHD_YES;
+}
+
+/* Two readers may find different ends of such a request, and take what follows for another one:
+ * a proxy in front would let it pass unseen (RFC 9112, 6.3 and 11.2). */
+static bool is_framed_doubtfully(struct MHD_Connection *conn)
+{
+    struct framing f = {.is_bad = false};
+    MHD_get_connection_values(conn, MHD_HEADER_KIND, note_framing, &f);
+    return f.is_bad || f.lengths + f.codings > 1;
+}
+
+static struct MHD_Response *whole_response(const struct hf_httpd_reply *r);
+
+/* Before the body: the connection ends with the answer. */
+static enum MHD_Result refuse_framing(struct MHD_Connection *conn)
+{
+    static const char text[] = "{\"error\":\"where this request ends is not clear: it needs one "
+                               "Content-Length, or Transfer-Encoding: chunked\"}\n";
+    const struct hf_httpd_reply r = {.body = text, .len = sizeof(text) - 1};
+    struct MHD_Response *resp = whole_response(&r);
+    MHD_add_response_header(resp, "Content-Type", "application/json");
+    MHD_add_response_header(resp, "Connection", "close");
+    enum MHD_Result rc = MHD_queue_response(conn, MHD_HTTP_BAD_REQUEST, resp);
+    MHD_destroy_response(resp);
+    return rc;
+}
+
 enum MHD_Result hf_httpd_on_access(void *cls, struct MHD_Connection *conn, const char *url,
                                    const char *method, const char *version, const char *data,
                                    size_t *size, void **slot)
 {
     struct hf_httpd_call *c = *slot;
     (void)version;
+    if (c == NULL && is_framed_doubtfully(conn))
+        return refuse_framing(conn);
     if (c == NULL) {
         *slot = new_call(cls, conn, url, method);
         return MHD_YES;

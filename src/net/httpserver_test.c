@@ -407,6 +407,36 @@ static void test_unix_and_listen_errors(void **state)
     assert_null(strstr(err.text, "no key"));
 }
 
+/* A proxy in front and this server must not find different ends of a request. */
+static void test_doubtful_framing(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "Content-Length: 40\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
+        "Content-Length: 3\r\nContent-Length: 40\r\n",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding : chunked\r\nContent-Length: 3\r\n",
+    };
+    start("127.0.0.1:0");
+    for (size_t i = 0; i < HF_ARRAY_LEN(bad); i++) {
+        HF_AUTO_FREE char *text =
+            hf_asprintf("POST /echo%%20me HTTP/1.1\r\nHost: x\r\n%s\r\n0\r\n\r\n"
+                        "GET /echo%%20me HTTP/1.1\r\nHost: x\r\n\r\n",
+                        bad[i]);
+        HF_AUTO_FREE char *got = ask(text);
+        if (strncmp(got, "HTTP/1.1 400 ", 13) != 0 || strstr(got, "Connection: close") == NULL ||
+            strstr(got + 1, "HTTP/1.1") != NULL)
+            fail_msg("%s: %s", bad[i], got);
+    }
+    HF_AUTO_FREE char *good =
+        ask("POST /echo%20me HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n"
+            "Connection: close\r\n\r\n2\r\nhi\r\n0\r\n\r\n");
+    assert_non_null(strstr(good, "2:hi"));
+    stop();
+}
+
 static void test_drain_and_stop(void **state)
 {
     size_t len;
@@ -452,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_gone),
         cmocka_unit_test(test_unix_and_listen_errors),
+        cmocka_unit_test(test_doubtful_framing),
         cmocka_unit_test(test_drain_and_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
