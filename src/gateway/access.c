@@ -78,9 +78,10 @@ static bool is_forbidden(struct hf_gw_request *r)
 void hf_gw_refuse_private(struct hf_gw_request *r)
 {
     r->last = HF_GW_SCOPE;
-    hf_api_error_set(&r->error, HF_API_AUTH,
-                     "key %s is private: no host of the house has model '%s'", r->bill.key->name,
-                     r->head.model);
+    bool is_key = hf_gw_is_private(r);
+    hf_api_error_set(
+        &r->error, HF_API_AUTH, "%s %s is private: no host of the house has model '%s'",
+        is_key ? "key" : "route", is_key ? r->bill.key->name : r->route->name, r->head.model);
     forbid(&r->error);
 }
 

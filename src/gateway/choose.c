@@ -46,7 +46,7 @@ static enum hf_gw_verdict judge(const struct hf_gw_ask *ask, size_t i)
     const struct hf_gw_facts *f = &ask->facts[i];
     if (ask->pin != SIZE_MAX && c->host != ask->pin)
         return HF_GW_PINNED;
-    if (f->is_cloud && ask->is_private)
+    if (f->is_cloud && (ask->is_private || ask->route->is_private))
         return HF_GW_IS_PRIVATE;
     if (f->is_tried)
         return HF_GW_TRIED;

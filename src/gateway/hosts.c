@@ -104,6 +104,15 @@ enum hf_gw_fit hf_gw_host_fit(const struct hf_gw_live_host *h, const char *model
     return hf_gw_fit(&m, file == NULL ? 0 : hf_gw_fit_need(file->size), is_loaded);
 }
 
+/* Out of the house: the host is, or it hands this model on to Ollama's cloud. */
+static bool is_away(const struct hf_gw_live_host *h, const char *model)
+{
+    if (h->conf->is_cloud || h->conf->kind != HF_CONFIG_OLLAMA)
+        return h->conf->is_cloud;
+    const struct hf_model *m = hf_models_find(&h->tags, model);
+    return m == NULL ? hf_model_name_is_remote(model) : m->is_remote;
+}
+
 uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint64_t tried,
                      struct hf_gw_facts *out, uint64_t now_ms)
 {
@@ -119,7 +128,7 @@ uint64_t hf_gw_facts(struct hf_gateway *g, const struct hf_gw_route *route, uint
             .model = hf_gw_host_model(h, c->model),
             .is_open = s != NULL && !hf_breaker_allows(&s->breaker, now_ms),
             .is_tried = (tried & HF_GW_BIT(i)) != 0,
-            .is_cloud = h->conf->is_cloud,
+            .is_cloud = is_away(h, c->model),
             .fit = hf_gw_host_fit(h, c->model),
             .free_slots =
                 s == NULL ? h->conf->parallel : hf_gw_slot_room(s, now_ms) - (int64_t)s->lane.n};

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "base/limits.h"
@@ -84,14 +85,19 @@ static char *json_of(const json_t *v)
 static bool ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);
-    return n >= m && strcmp(s + n - m, end) == 0;
+    return n >= m && strcasecmp(s + n - m, end) == 0;
+}
+
+bool hf_model_name_is_remote(const char *name)
+{
+    return ends_with(name, ":cloud") || ends_with(name, "-cloud");
 }
 
 /* Models that Ollama serves from its own cloud are no capacity of the host. */
 static bool is_remote(const json_t *o, const char *name)
 {
     return hf_tj_string(o, "remote_model") != NULL || hf_tj_string(o, "remote_host") != NULL ||
-           ends_with(name, ":cloud") || ends_with(name, "-cloud");
+           hf_model_name_is_remote(name);
 }
 
 /* Sizes are added up. */

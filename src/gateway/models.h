@@ -38,6 +38,8 @@ HF_MUST enum hf_code hf_models_parse(enum hf_dialect d, const char *body, size_t
                                      struct hf_models *out, struct hf_err *err);
 /* Adds a copy of m unless a model of that name (hf_ollama_name_equal) is there; true if added. */
 bool hf_models_add(struct hf_models *list, const struct hf_model *m);
+/* Ollama's names of models that run in its own cloud. */
+bool hf_model_name_is_remote(const char *name);
 /* NULL if there is none of that name. */
 const struct hf_model *hf_models_find(const struct hf_models *list, const char *name);
 

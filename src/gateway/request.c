@@ -418,7 +418,7 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
             hf_api_error_set(&r->error, HF_API_BUSY,
                              "no host can take model '%s' now; /holdfast/explain?model= says why",
                              r->head.model);
-        else if (hf_gw_is_private(r) && is_kept_in(r, c))
+        else if (is_kept_in(r, c))
             hf_gw_refuse_private(r);
         else
             hf_api_error_set(&r->error, HF_API_MODEL, "model '%s' not found on any host",

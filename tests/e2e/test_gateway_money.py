@@ -178,6 +178,20 @@ def test_limits_of_a_key_and_scope_of_pins(house):
     assert got == [200, 200, 200, 429]
 
 
+def test_models_of_ollamas_own_cloud_are_not_in_the_house(house):
+    """A local Ollama hands NAME-cloud, and what was made from it, on to its makers: private means not there, either."""
+    g = house([{"name": "bot", "key": BOT, "private": True}, {"name": "kim", "key": KIM}],
+              [{"name": "big", "to": ["local/big:120b-cloud"]},
+               {"name": "quiet", "to": ["local/big:120b-cloud"], "private": True}])
+    g.local.set(models={"big:120b-cloud": 1})
+    g.wait_hosts(local="up", cloud="up")
+    for key, model, who in ((BOT, "big", "key bot"), (KIM, "quiet", "route quiet")):
+        a = g.ask("ollama", model, False, headers=bearer(key))
+        assert a.status == 403 and who + " is private" in a.error, a.error
+    assert not [e for e in g.local.log() if e["path"] == "/api/chat"]
+    procs.wait_until(lambda: g.ask("ollama", "big", False, headers=bearer(KIM)).status == 200)
+
+
 def test_a_key_that_differs_by_case_is_no_way_around_a_scope(house):
     """Ollama reads "Model" as "model", and the last one counts: the gateway would have checked the other one."""
     g = house([{"name": "kim", "key": KIM, "models": ["near"]}])
