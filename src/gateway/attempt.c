@@ -237,6 +237,20 @@ static enum hf_gw_failure class_of(struct hf_gw_request *r, const struct hf_http
     return broken_transfer(r, res);
 }
 
+/* Some servers repeat the key that they refuse; it is ours, not the client's. */
+static void hide_key(struct hf_gw_request *r)
+{
+    static const char stars[] = "***";
+    const char *key = r->slot->host->conf->api_key;
+    size_t len = key == NULL ? 0 : strlen(key);
+    char *at = r->error.text;
+    while (len >= sizeof(stars) - 1 && (at = strstr(at, key)) != NULL) {
+        memcpy(at, stars, sizeof(stars) - 1);
+        at += sizeof(stars) - 1;
+        memmove(at, at + len - (sizeof(stars) - 1), strlen(at + len - (sizeof(stars) - 1)) + 1);
+    }
+}
+
 static void free_slot(struct hf_gw_request *r)
 {
     hf_assert(r->slot->active > 0 && r->slot->host->active > 0);
@@ -250,6 +264,7 @@ static void on_done(void *arg, const struct hf_http_result *res)
     uint64_t now_ms = hf_clock_mono_ms();
     hf_assert_magic(r, HF_GW_REQUEST_MAGIC);
     enum hf_gw_failure f = class_of(r, res);
+    hide_key(r);
     hf_http_call_free(r->up);
     r->up = NULL;
     struct hf_gw_live_host *h = r->slot->host;

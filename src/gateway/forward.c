@@ -326,8 +326,7 @@ bool hf_gw_forward(struct hf_gateway *g, struct hf_httpd_call *call)
     g->forwards = f;
     hf_buf_init(&f->body, g->max_body + HF_MIB);
     hf_buf_init(&f->out, HF_GW_LIST_BYTES);
-    const char *hops = hf_httpd_call_header(call, "X-Holdfast-Hop");
-    if (hops != NULL && strstr(hops, g->id) != NULL)
+    if (hf_gw_is_loop(g, call))
         refuse(f, HF_API_INVALID, "this request came from this gateway: its hosts lead back to it");
     else if (is_show)
         show(f);

@@ -254,6 +254,8 @@ void hf_gw_request_begin(struct hf_task *task);
 void hf_gw_request_gone(struct hf_task *task);
 void hf_gw_request_drain(struct hf_task *task);
 void hf_gw_request_unref(struct hf_gw_request *r);
+/* It came from this gateway, or through more than may be: our own id would not fit. */
+bool hf_gw_is_loop(const struct hf_gateway *g, const struct hf_httpd_call *call);
 /* Lets go of a plan: freed when it is out of use. */
 void hf_gw_plan_release(struct hf_gateway *g, struct hf_gw_plan *p);
 /* Finds a place (again). */

@@ -500,11 +500,11 @@ void hf_gw_request_go(struct hf_gw_request *r, uint64_t now_ms)
 
 /* ---- admission ---- */
 
-static bool is_loop(const struct hf_gw_request *r)
+bool hf_gw_is_loop(const struct hf_gateway *g, const struct hf_httpd_call *call)
 {
-    const char *hops = hf_httpd_call_header(r->call, "X-Holdfast-Hop");
+    const char *hops = hf_httpd_call_header(call, "X-Holdfast-Hop");
     return hops != NULL &&
-           (strstr(hops, r->g->id) != NULL || strlen(hops) + HF_GW_ID >= HF_GW_HOPS_TEXT);
+           (strstr(hops, g->id) != NULL || strlen(hops) + HF_GW_ID >= HF_GW_HOPS_TEXT);
 }
 
 static void admit(struct hf_gw_request *r, uint64_t now_ms)
@@ -522,7 +522,7 @@ static void admit(struct hf_gw_request *r, uint64_t now_ms)
     }
     if (pin != NULL)
         r->pin = hf_gw_plan_host(r->g->plan, pin);
-    if (is_loop(r) || (pin != NULL && r->pin == r->g->plan->n_hosts)) {
+    if (hf_gw_is_loop(r->g, r->call) || (pin != NULL && r->pin == r->g->plan->n_hosts)) {
         r->last = HF_GW_REQUEST;
         hf_api_error_set(&r->error, HF_API_INVALID,
                          pin != NULL ? "X-Holdfast-Pin-Host names no host of this gateway"

@@ -298,6 +298,7 @@ BEHAVIOURS = {
     "429-date": lambda t: t.status(429, "slow down", ["Retry-After: Wed, 21 Oct 2037 07:28:00 GMT"]),
     "403": lambda t: t.send(whole_answer(403, None), 0),
     "401": lambda t: t.status(401),
+    "400-key": lambda t: t.status(400, "what is %s?" % t.entry["headers"].get("authorization")),
     "reset": lambda t: t.reset(),
     "hang": lambda t: t.hang(), "hang-middle": lambda t: t.hang(2),
     "late-500": lambda t: t.late(0.6), "cold": lambda t: t.after(1.5), "slow": lambda t: t.after(0.5),

@@ -192,6 +192,26 @@ def test_models_of_ollamas_own_cloud_are_not_in_the_house(house):
     procs.wait_until(lambda: g.ask("ollama", "big", False, headers=bearer(KIM)).status == 200)
 
 
+def test_a_host_that_repeats_our_key_does_not_tell_it_to_clients(house):
+    g = house([{"name": "kim", "key": KIM}], [{"name": "blabs", "to": ["cloud/400-key"]}])
+    g.wait_hosts(cloud="up")
+    for front in KINDS:
+        for stream in (False, True):
+            a = g.ask(front, "blabs", stream, headers=bearer(KIM))
+            assert a.status == 400 and a.error == "what is Bearer ***?", a.error
+    assert "upstream-key" not in g.p.text()
+
+
+def test_a_request_through_too_many_gateways_is_refused_everywhere(house):
+    """The own id did not fit behind a long list of hops: /api/show could go round for ever."""
+    g = house()
+    g.wait_hosts(local="up")
+    for path in PATHS["ollama"], "/api/show":
+        status, answer = g.get(path, {"Content-Type": "application/json", "X-Holdfast-Hop": "h" * 300}, "POST",
+                               json.dumps({"model": "near", "messages": HI, "stream": False}))
+        assert status == 400 and b"lead back" in answer, answer
+
+
 def test_a_key_that_differs_by_case_is_no_way_around_a_scope(house):
     """Ollama reads "Model" as "model", and the last one counts: the gateway would have checked the other one."""
     g = house([{"name": "kim", "key": KIM, "models": ["near"]}])
