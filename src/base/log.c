@@ -56,7 +56,7 @@ static void put_quoted(struct line *l, const char *s)
         if (c == '"' || c == '\\') {
             snprintf(esc, sizeof(esc), "\\%c", c);
             put_str(l, esc);
-        } else if (c < 0x20) {
+        } else if (c < 0x20 || c == 0x7f) {
             snprintf(esc, sizeof(esc), "\\u%04x", c);
             put_str(l, esc);
         } else {
@@ -66,9 +66,13 @@ static void put_quoted(struct line *l, const char *s)
     put(l, "\"", 1);
 }
 
+/* A client chooses some of these texts, and the log is read on terminals: no control characters. */
 static bool is_plain(const char *s)
 {
-    return *s != '\0' && strpbrk(s, " \"=\\\n\t\r") == NULL;
+    const char *p = s;
+    while ((unsigned char)*p > ' ' && *p != 0x7f && strchr("\"=\\", *p) == NULL)
+        p++;
+    return *s != '\0' && *p == '\0';
 }
 
 static void put_value(struct line *l, const struct hf_log_field *f, bool json)

@@ -76,6 +76,21 @@ static void test_json(void **state)
                                           "\"t\":\"0000000000000001\"}\n");
 }
 
+/* What a client says must not write on the terminal that the log is read on. */
+static void test_control_characters(void **state)
+{
+    (void)state;
+    char out[9000];
+    int keep[2];
+    capture_start(keep);
+    hf_log_setup(HF_LOG_DEBUG, HF_LOG_TEXT, true);
+    hf_log(HF_LOG_INFO, "x", HF_F_STR("a", "\033[2J"), HF_F_STR("b", "\a"), HF_F_STR("c", "\177"),
+           HF_F_STR("d", "\xc3\xa9"), HF_F_END);
+    capture_end(keep, out, sizeof(out));
+    assert_string_equal(behind_time(out), "level=info msg=x a=\"\\u001b[2J\" b=\"\\u0007\" "
+                                          "c=\"\\u007f\" d=\xc3\xa9\n");
+}
+
 /* A huge value is cut, the line still ends and stays one write. */
 static void test_long_value(void **state)
 {
@@ -131,8 +146,11 @@ static void test_levels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),       cmocka_unit_test(test_json),
-        cmocka_unit_test(test_long_value), cmocka_unit_test(test_long_json),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_long_value),
+        cmocka_unit_test(test_long_json),
         cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
