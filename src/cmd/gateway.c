@@ -6,16 +6,21 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/common.h"
 #include "cmd/gateway_ask.h"
 #include "cmd/gateway_money.h"
+#include "cmd/out.h"
 #include "cmd/rows.h"
 #include "gateway/gateway.h"
 #include "gateway/plan.h"
 #include "os/heap.h"
+
+enum { WATCH_MS = 2000 };
 
 struct options {
     struct hf_config_flags config;
@@ -23,6 +28,7 @@ struct options {
     const char *down;
     bool json;
     bool is_check;
+    bool is_watch;
     struct hf_gateway_usage usage;
     struct hf_gateway_override override;
 };
@@ -46,8 +52,8 @@ static const struct hf_flag flags[] = {
                "it key,model. With override: who does it; without it $USER."),
     OPT("since", HF_FLAG_STRING, usage.since, .value = "TIME", .marks = HF_FLAG_OURS,
         .doc = "With usage: 24h, 2026-11-27 or 2026-11-27T10:00:00Z."),
-    OPT("watch", HF_FLAG_BOOL, usage.is_watch, .marks = HF_FLAG_OURS,
-        .doc = "With usage: again every two seconds."),
+    OPT("watch", HF_FLAG_BOOL, is_watch, .marks = HF_FLAG_OURS,
+        .doc = "With whatever changes nothing: again every two seconds."),
     OPT("for", HF_FLAG_STRING, override.span, .value = "TIME", .marks = HF_FLAG_OURS,
         .doc = "With override set and pin: how long it counts, such as 2h. Without it 24h."),
     OPT("why", HF_FLAG_STRING, override.why, .value = "TEXT", .marks = HF_FLAG_OURS,
@@ -200,18 +206,32 @@ static const struct {
     const char *second; /* NULL: none */
     int n_args;         /* behind the words */
     question_fn *fn;
+    bool is_change;
 } questions[] = {
-    {"status", NULL, 0, q_status},
-    {"hosts", NULL, 0, q_hosts},
-    {"routes", NULL, 0, q_routes},
-    {"routes", "explain", 1, q_explain},
-    {"what-if", NULL, 0, q_what_if},
-    {"usage", NULL, 0, q_usage},
-    {"override", "list", 0, q_override_list},
-    {"override", "set", 1, q_override_set},
-    {"override", "pin", 2, q_override_pin},
-    {"override", "clear", 1, q_override_clear},
+    {"status", NULL, 0, q_status, false},
+    {"hosts", NULL, 0, q_hosts, false},
+    {"routes", NULL, 0, q_routes, false},
+    {"routes", "explain", 1, q_explain, false},
+    {"what-if", NULL, 0, q_what_if, false},
+    {"usage", NULL, 0, q_usage, false},
+    {"override", NULL, 0, q_override_list, false},
+    {"override", "list", 0, q_override_list, false},
+    {"override", "set", 1, q_override_set, true},
+    {"override", "pin", 2, q_override_pin, true},
+    {"override", "clear", 1, q_override_clear, true},
 };
+
+/* Until it is stopped, or fails. */
+static enum hf_code watch(const struct question *q, question_fn *fn, struct hf_err *err)
+{
+    bool is_screen = !q->o->json && hf_out_is_terminal(STDOUT_FILENO);
+    while (true) {
+        if (is_screen)
+            HF_TRY(hf_out_print(err, "\033[H\033[2J"));
+        HF_TRY(fn(q, err));
+        hf_clock_sleep_us((uint64_t)WATCH_MS * 1000);
+    }
+}
 
 static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
                         const struct hf_gw_plan *plan, struct hf_err *err)
@@ -226,7 +246,10 @@ static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
             (n_words == 2 && strcmp(run->args[1], questions[i].second) != 0))
             continue;
         q.args = run->args + n_words;
-        return questions[i].fn(&q, err);
+        if (o->is_watch && questions[i].is_change)
+            return hf_err_set(err, HF_E_INVALID,
+                              "--watch is for questions, this changes something");
+        return o->is_watch ? watch(&q, questions[i].fn, err) : questions[i].fn(&q, err);
     }
     return hf_err_set(
         err, HF_E_INVALID,

@@ -53,6 +53,19 @@ static void explain_status(int status, struct hf_err *err)
         hf_err_hint(err, "set HOLDFAST_GATEWAY_KEY to a key that is admin");
 }
 
+/* The gateway's own words, if it is one that answers there. */
+static enum hf_code refused(const char *base, struct hf_http_reply *reply, struct hf_err *err)
+{
+    static const char *const key = "error";
+    struct hf_jsonscan_value v;
+    char text[TEXT];
+    const char *body = hf_buf_str(&reply->body);
+    bool is_said = hf_jsonscan_find(body, reply->body.len, &key, 1, &v, NULL) == HF_OK &&
+                   hf_jsonscan_str(&v, text, sizeof(text), NULL) == HF_OK;
+    return hf_err_set(err, HF_E_INVALID, "%s answered %d: %.300s", base, reply->head.status,
+                      is_said ? text : body);
+}
+
 enum hf_code hf_gateway_ask_call(const struct hf_gateway_ask *a, const struct hf_gateway_call *c,
                                  struct hf_http_reply *reply, struct hf_err *err)
 {
@@ -79,8 +92,7 @@ enum hf_code hf_gateway_ask_call(const struct hf_gateway_ask *a, const struct hf
     HF_TRY(hf_http_client_new(&o, &client, err));
     enum hf_code rc = hf_http_do(client, &req, reply, err);
     if (rc == HF_OK && reply->head.status != 200) {
-        rc = hf_err_set(err, HF_E_INVALID, "%s answered %d: %.300s", base, reply->head.status,
-                        hf_buf_str(&reply->body));
+        rc = refused(base, reply, err);
         explain_status(reply->head.status, err);
     } else if (rc != HF_OK) {
         hf_err_hint(err, "is `holdfast gateway` running with this configuration?");

@@ -3,16 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/json.h"
 #include "cmd/out.h"
 #include "codec/httpurl.h"
 #include "codec/jsonscan.h"
 #include "net/httpclient.h"
 
-enum { ANSWER_BYTES = 32 << 20, PATH_BYTES = 8192, TEXT = 300, WATCH_MS = 2000 };
+enum { ANSWER_BYTES = 32 << 20, PATH_BYTES = 8192, TEXT = 300 };
 
 /* ---- usage ---- */
 
@@ -55,8 +53,6 @@ static enum hf_code show_once(const struct hf_gateway_ask *a, const struct hf_ga
     struct hf_gateway_call c = {.method = "GET", .path = path};
     hf_http_reply_init(&r, ANSWER_BYTES);
     enum hf_code rc = hf_gateway_ask_call(a, &c, &r, err);
-    if (rc == HF_OK && u->is_watch && !a->is_json && hf_out_is_terminal(STDOUT_FILENO))
-        rc = hf_out_print(err, "\033[H\033[2J");
     if (rc == HF_OK)
         rc = a->is_json ? hf_out_print(err, "%s\n", hf_buf_str(&r.body))
                         : usage_text(&r, u->by, err);
@@ -76,10 +72,6 @@ enum hf_code hf_gateway_usage_show(const struct hf_gateway_ask *a, const struct 
         rc = add_argument(&path, "since", u->since, err);
     if (rc == HF_OK)
         rc = show_once(a, u, hf_buf_str(&path), err);
-    while (rc == HF_OK && u->is_watch) {
-        hf_clock_sleep_us((uint64_t)WATCH_MS * 1000);
-        rc = show_once(a, u, hf_buf_str(&path), err);
-    }
     hf_buf_deinit(&path);
     return rc;
 }

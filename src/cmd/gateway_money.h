@@ -9,7 +9,6 @@
 struct hf_gateway_usage {
     const char *by;    /* "key,model"; NULL: that */
     const char *since; /* NULL: all */
-    bool is_watch;     /* again every two seconds, until it is stopped */
 };
 HF_MUST enum hf_code hf_gateway_usage_show(const struct hf_gateway_ask *a,
                                            const struct hf_gateway_usage *u, struct hf_err *err);

@@ -275,7 +275,8 @@ void hf_gw_page_what_if(struct hf_gateway *g, struct hf_httpd_call *call)
     size_t gone = dead == NULL ? g->plan->n_hosts : hf_gw_plan_host(g->plan, dead);
     struct hf_buf out;
     struct hf_json j;
-    if (bad_question(call, gone >= g->n_hosts, "needs ?down=HOST"))
+    if (bad_question(call, dead == NULL, "needs ?down=HOST") ||
+        bad_question(call, gone >= g->n_hosts, "down= names no host of this gateway"))
         return;
     struct what_if w = {.g = g,
                         .dead = gone,

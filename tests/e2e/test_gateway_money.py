@@ -264,6 +264,13 @@ def test_every_request_is_in_the_journal(house, holdfast):
     watch = holdfast.start("gateway", "usage", "--watch", "-config", g.file)
     procs.wait_until(lambda: watch.text().count("tokens_in") >= 2, why=watch.text)
     watch.kill()
+    watch = holdfast.start("gateway", "hosts", "--watch", "-config", g.file)
+    procs.wait_until(lambda: watch.text().count("address") >= 2, why=watch.text)
+    watch.kill()
+    r = g.cli("override", "clear", "local", "--watch")
+    assert r.code == 2 and "changes something" in r.err, r.err
+    r = g.cli("what-if", "--down", "nobody")
+    assert r.code == 2 and "names no host" in r.err and "{" not in r.err, r.err
     assert "cost today" in g.cli("status").ok().out
     whole = Answer(g.port, "openai", "far", False, headers=bearer(KIM))
     assert whole.headers["x-holdfast-cost"] == "0.000057"
