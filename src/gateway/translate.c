@@ -251,7 +251,7 @@ enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size_t len,
     return HF_OK;
 }
 
-/* A run of base64 this long is an image or a file, not text. */
+/* A run of base64 this long may be an image or a file. */
 enum { BASE64_RUN = 512 };
 
 static bool is_base64(unsigned char c)
@@ -259,17 +259,81 @@ static bool is_base64(unsigned char c)
     return isalnum(c) || c == '+' || c == '/' || c == '=';
 }
 
+static size_t before_blanks(const char *body, size_t at)
+{
+    while (at > 0 && strchr(" \t\r\n", body[at - 1]) != NULL && body[at - 1] != '\0')
+        at--;
+    return at;
+}
+
+/* Whether a key stands in front of the value at body[at]. Bare quotes are never a client's text. */
+static bool is_keyed(const char *body, size_t at, const char *key)
+{
+    size_t n = strlen(key);
+    at = before_blanks(body, at);
+    if (at == 0 || body[at - 1] != ':')
+        return false;
+    at = before_blanks(body, at - 1);
+    return at >= n && memcmp(body + at - n, key, n) == 0;
+}
+
+enum { MEDIA_TYPE = 100 };
+
+/* "url":"data:image/png;base64,RUN": OpenAI. */
+static bool is_data_url(const char *body, size_t run)
+{
+    static const char *const keys[] = {"\"url\"", "\"image_url\"", "\"file_data\""};
+    static const char head[] = "\"data:", tail[] = ";base64,";
+    size_t quote = run;
+    while (quote > 0 && run - quote < MEDIA_TYPE && body[quote] != '"')
+        quote--;
+    if (run - quote < sizeof(head) + sizeof(tail) - 2 ||
+        memcmp(body + quote, head, sizeof(head) - 1) != 0 ||
+        memcmp(body + run - (sizeof(tail) - 1), tail, sizeof(tail) - 1) != 0)
+        return false;
+    for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
+        if (is_keyed(body, quote, keys[i]))
+            return true;
+    return false;
+}
+
+/* "images":["RUN","RUN"]: Ollama. *list_end is behind the last of these, so that the next is one.
+ */
+static bool is_in_images(const char *body, size_t run, size_t *list_end)
+{
+    size_t at = before_blanks(body, run - 1);
+    if (at == 0)
+        return false;
+    bool is_next = body[at - 1] == ',' && *list_end > 0 && before_blanks(body, at - 1) == *list_end;
+    return is_next || (body[at - 1] == '[' && is_keyed(body, at - 1, "\"images\""));
+}
+
+/* Whether the run of base64 at body[run..end) is where the dialects have images and files, not in a
+ * text: there each of its bytes may be a token. */
+static bool is_file(const char *body, size_t run, size_t end, size_t *list_end)
+{
+    if (run < 2 || (body[run - 1] != '"' && body[run - 1] != ','))
+        return false;
+    if (body[run - 1] == ',')
+        return is_data_url(body, run);
+    bool is_listed = is_in_images(body, run, list_end);
+    if (is_listed)
+        *list_end = end + 1;
+    return is_listed || is_keyed(body, run - 1, "\"data\"");
+}
+
 /* Bytes that are text, and images as if they were some. */
 static size_t text_bytes(const char *body, size_t len)
 {
-    size_t text = 0, run = 0;
+    size_t text = 0, run = 0, list_end = 0;
     for (size_t i = 0; i <= len; i++) {
         if (i < len && is_base64((unsigned char)body[i])) {
             run++;
             continue;
         }
         /* An image costs about what 1,500 tokens do, whatever its size in bytes. */
-        text += run >= BASE64_RUN ? 1500 * 7 / 2 : run;
+        bool is_image = run >= BASE64_RUN && is_file(body, i - run, i, &list_end);
+        text += is_image ? 1500 * 7 / 2 : run;
         text += i < len;
         run = 0;
     }
