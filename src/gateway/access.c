@@ -1,6 +1,7 @@
 /* Who may: the key of a request or a page, and what it allows. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/limits.h"
 #include "gateway/gateway_int.h"
@@ -45,6 +46,29 @@ bool hf_gw_is_from_here(const struct hf_httpd_call *call)
     const char *peer = hf_httpd_call_peer(call);
     return strcmp(peer, "unix") == 0 || strcmp(peer, "::1") == 0 || strncmp(peer, "127.", 4) == 0 ||
            strncmp(peer, "::ffff:127.", 11) == 0;
+}
+
+/* A page that somebody's browser shows, from elsewhere. It sends what needs no leave (POST of plain
+ * text), so without keys it could pull models and use them. Programs say no origin, or one of their
+ * own scheme; "null" is a page that hides where it is from. */
+static bool is_foreign_page(const struct hf_httpd_call *call)
+{
+    const char *origin = hf_httpd_call_header(call, "Origin");
+    const char *host = hf_httpd_call_header(call, "Host");
+    if (origin == NULL)
+        return false;
+    bool is_web = strncasecmp(origin, "http://", 7) == 0 || strncasecmp(origin, "https://", 8) == 0;
+    if (!is_web)
+        return strcmp(origin, "null") == 0;
+    const char *from = strstr(origin, "//") + 2;
+    return !hf_gw_is_loopback(origin) && (host == NULL || strcasecmp(from, host) != 0);
+}
+
+static void refuse_page(struct hf_api_error *e)
+{
+    hf_api_error_set(e, HF_API_AUTH,
+                     "a web page of another origin may not ask here: gateway.keys would allow it");
+    e->status = 403;
 }
 
 static const char no_key[] = "no key, or one that nobody here knows: send it as Authorization: "
@@ -120,6 +144,11 @@ static bool find_account(struct hf_gw_request *r)
         hf_api_error_set(&r->error, HF_API_AUTH, "%s", no_key);
         return false;
     }
+    if (keys->n == 0 && is_foreign_page(r->call)) {
+        r->last = HF_GW_SCOPE;
+        refuse_page(&r->error);
+        return false;
+    }
     b->account = hf_gw_account_get(r->g, b->key == NULL ? "" : b->key->name);
     if (b->account == NULL) {
         r->last = HF_GW_KEY_LIMIT;
@@ -170,6 +199,11 @@ bool hf_gw_page_access(struct hf_gateway *g, struct hf_httpd_call *call)
     enum page_scope scope = scope_of(hf_httpd_call_path(call));
     struct hf_api_error e;
     struct hf_gw_headers h = {.n = 0};
+    if (scope != SCOPE_OPEN && keys->n == 0 && is_foreign_page(call)) {
+        refuse_page(&e);
+        hf_gw_reply_error(call, hf_gw_path_dialect(call), &e, NULL);
+        return false;
+    }
     if (keys->n == 0 || scope == SCOPE_OPEN)
         return true;
     if (scope == SCOPE_ADMIN && !hf_gw_keys_have_admin(keys) && hf_gw_is_from_here(call))

@@ -44,7 +44,8 @@ static bool split_authority(const char *text, char host[AUTHORITY], char port[8]
 
 static bool is_loopback_host(const char *host)
 {
-    return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
+    return strcasecmp(host, "localhost") == 0 ||
+           (strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.")] == '\0') ||
            strcmp(host, "[::1]") == 0;
 }
 

@@ -212,6 +212,23 @@ def test_a_request_through_too_many_gateways_is_refused_everywhere(house):
         assert status == 400 and b"lead back" in answer, answer
 
 
+def test_without_keys_a_strangers_web_page_cannot_ask(house):
+    """What a browser sends without asking first (plain text by POST) would use and pull models."""
+    g = house()
+    g.wait_hosts(local="up")
+    body = json.dumps({"model": "near", "messages": HI, "stream": False})
+    own = "127.0.0.1:%d" % g.port
+    for origin, status in (("https://evil.example", 403), ("http://127.0.0.1.evil.example", 403), ("null", 403),
+                           ("http://" + own, 200), ("http://localhost:3000", 200), ("app://obsidian.md", 200)):
+        headers = {"Content-Type": "text/plain", "Origin": origin}
+        assert g.get("/api/chat", headers, "POST", body)[0] == status, origin
+        assert g.get("/api/tags", headers)[0] == status, origin
+    assert g.get("/api/pull", {"Origin": "https://evil.example"}, "POST", '{"model":"x"}')[0] == 403
+    g = house([{"name": "kim", "key": KIM}])
+    g.wait_hosts(local="up")
+    assert g.get("/api/chat", {**bearer(KIM), "Origin": "https://ui.example"}, "POST", body)[0] == 200
+
+
 def test_a_key_that_differs_by_case_is_no_way_around_a_scope(house):
     """Ollama reads "Model" as "model", and the last one counts: the gateway would have checked the other one."""
     g = house([{"name": "kim", "key": KIM, "models": ["near"]}])
