@@ -17,6 +17,9 @@ enum {
     PATH_MAX_BYTES = HF_LIMIT_PATH / 2, /* store.c takes no longer ones */
 };
 
+/* A stray file with the highest name must not be the last pack there can be. */
+static const uint64_t NUMBER_MAX = UINT64_MAX >> 8;
+
 static const char magic[8] = {'H', 'F', 'P', 'A', 'C', 'K', '0', '1'};
 
 void hf_pack_deinit(struct hf_pack *p)
@@ -50,7 +53,7 @@ void hf_pack_name_format(uint64_t number, char out[HF_PACK_NAME_SIZE])
 bool hf_pack_name_parse(const char *name, uint64_t *number)
 {
     return strlen(name) == HF_PACK_NAME_SIZE - 1 && strcmp(name + NUMBER_HEX, ".pack") == 0 &&
-           parse_hex(name, NUMBER_HEX, number) && *number > 0;
+           parse_hex(name, NUMBER_HEX, number) && *number > 0 && *number <= NUMBER_MAX;
 }
 
 void hf_pack_marker_format(unsigned up, uint64_t from, char out[HF_PACK_MARKER_SIZE])

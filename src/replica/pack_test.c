@@ -20,7 +20,8 @@ static void test_pack_names(void **state)
         uint64_t number; /* 0: not a pack's */
     } rows[] = {
         {"as it is written", "000000000000002a.pack", 0x2a},
-        {"the last one there can be", "ffffffffffffffff.pack", UINT64_MAX},
+        {"the last one there can be", "00ffffffffffffff.pack", UINT64_MAX >> 8},
+        {"no number behind it: a stray file", "ffffffffffffffff.pack", 0},
         {"numbers begin at 1", "0000000000000000.pack", 0},
         {"lower case only: names sort", "000000000000002A.pack", 0},
         {"another end", "000000000000002a.ltxx", 0},

@@ -95,8 +95,29 @@ struct hf_packs_member *hf_packs_join(struct hf_packs *p, struct hf_replica *r, 
         m->next = p->members;
         p->members = m;
     }
+    m->refs++;
     pthread_mutex_unlock(&p->lock);
     return m;
+}
+
+void hf_packs_leave(struct hf_packs *p, struct hf_packs_member *m, const struct hf_replica *r)
+{
+    hf_assert_magic(p, PACKS_MAGIC);
+    pthread_mutex_lock(&p->lock);
+    hf_assert(m->refs > 0);
+    bool is_last = --m->refs == 0;
+    struct hf_packs_member **at = &p->members;
+    while (*at != m)
+        at = &(*at)->next;
+    if (is_last)
+        *at = m->next;
+    else if (m->replica == r)
+        m->replica = NULL; /* nobody's retention looks after it */
+    pthread_mutex_unlock(&p->lock);
+    if (is_last) {
+        hf_free(m->path);
+        hf_free(m);
+    }
 }
 
 void hf_packs_hurry(struct hf_packs *p, uint64_t interval_ms)

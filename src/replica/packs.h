@@ -33,8 +33,10 @@ struct hf_packs *hf_packs_new(struct hf_store *store, const char *base, uint64_t
                               uint64_t keep_ms);
 void hf_packs_free(struct hf_packs *p);
 
-/* A replica that is to be packed (borrowed; it outlives all calls); path: below base. */
+/* A replica that is to be packed (borrowed until it leaves); path: below base. */
 struct hf_packs_member *hf_packs_join(struct hf_packs *p, struct hf_replica *r, const char *path);
+/* r, which joined as m, is about to go; no put of it is under way. */
+void hf_packs_leave(struct hf_packs *p, struct hf_packs_member *m, const struct hf_replica *r);
 /* One of the members ships this often: packs are written as often as the fastest needs. */
 void hf_packs_hurry(struct hf_packs *p, uint64_t interval_ms);
 

@@ -13,6 +13,7 @@ enum { PACKS_MAGIC = 0x7061636b };
 struct hf_packs_member {
     char *path;
     struct hf_replica *replica;
+    unsigned refs;   /* replicas that joined by this path */
     bool is_touched; /* somebody else packed changes of it */
     struct hf_packs_member *next;
 };

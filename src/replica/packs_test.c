@@ -333,6 +333,43 @@ static void test_tidy_of_others(void **state)
     hf_ltx_list_deinit(&l);
 }
 
+static enum hf_code count_retained(void *arg, struct hf_replica *r, struct hf_err *err)
+{
+    (void)err;
+    assert_ptr_equal(r, kit.replica);
+    ++*(int *)arg;
+    return HF_OK;
+}
+
+/* A database whose other replica could not be opened is gone before its packs are: upkeep must not
+ * look at its replica any more. */
+static void test_tidy_after_leaving(void **state)
+{
+    (void)state;
+    int n_retained = 0;
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_replica *gone = other("gone", packs);
+    struct hf_ltx_list l = {NULL, 0, 0};
+    list(gone, 0, &l);
+    assert_int_equal(put_at(gone, 2), HF_OK);
+    kit_commit(&kit);
+    kit_commit(&kit);
+    hf_replica_free(gone);
+    struct hf_packs_policy policy = {.now_ms = hf_clock_wall_ms() + 10000,
+                                     .own_age_ms = 5000,
+                                     .other_age_ms = 5000,
+                                     .retain = count_retained,
+                                     .arg = &n_retained};
+    assert_int_equal(hf_packs_tidy(packs, &policy, &err), HF_OK);
+    assert_int_equal(n_retained, 1);
+    struct hf_replica *same = other("gone", packs);
+    list(same, 0, &l);
+    assert_int_equal(l.len, 1);
+    assert_int_equal(put_at(same, 3), HF_OK);
+    hf_ltx_list_deinit(&l);
+    hf_replica_free(same);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -346,6 +383,7 @@ int main(void)
         T(test_puts_share_packs),
         T(test_tidy),
         T(test_tidy_of_others),
+        T(test_tidy_after_leaving),
     };
     return cmocka_run_group_tests_name("packs", tests, NULL, NULL);
 }

@@ -77,6 +77,8 @@ void hf_replica_free(struct hf_replica *r)
         return;
     hf_assert_magic(r, REPLICA_MAGIC);
     r->magic = 0;
+    if (r->member != NULL)
+        hf_packs_leave(r->packs, r->member, r);
     if (r->owns_packs)
         hf_packs_free(r->packs);
     pthread_mutex_destroy(&r->lock);
