@@ -268,6 +268,26 @@ static void test_puts_share_packs(void **state)
     hf_packs_free(shared);
 }
 
+/* Packs were turned off, their directory deleted, and turned on again: the marker from then names a
+ * number that the new packs have not reached. */
+static void test_numbers_begin_anew(void **state)
+{
+    (void)state;
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_ltx_list l = {NULL, 0, 0};
+    assert_int_equal(hf_store_put(kit.store, "db/ltx/0/packs-1-0000000000000050", "old", 3,
+                                  HF_STORE_CREATE_ONLY, 1000, &err),
+                     HF_OK);
+    list(kit.replica, 0, &l);
+    kit_commit(&kit);
+    kit_commit(&kit);
+    check_view(kit.replica, 3);
+    struct hf_replica *reader = other("db", NULL);
+    check_view(reader, 3);
+    hf_replica_free(reader);
+    hf_ltx_list_deinit(&l);
+}
+
 /* ---- old packs ---- */
 
 static void tidy(struct hf_packs *p, bool is_member_old)
@@ -381,6 +401,7 @@ int main(void)
         T(test_two_writers),
         T(test_two_writers_large),
         T(test_puts_share_packs),
+        T(test_numbers_begin_anew),
         T(test_tidy),
         T(test_tidy_of_others),
         T(test_tidy_after_leaving),

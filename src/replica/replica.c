@@ -218,6 +218,15 @@ static enum hf_code note_marker(struct hf_replica *r, unsigned up, uint64_t from
     return rc;
 }
 
+/* A marker that says a later number is from before the directory of packs was emptied. */
+static bool has_marker_for(struct hf_replica *r, uint64_t number)
+{
+    pthread_mutex_lock(&r->lock);
+    bool has_marker = r->has_marker && r->packs_from <= number;
+    pthread_mutex_unlock(&r->lock);
+    return has_marker;
+}
+
 /* Before its first file goes into a pack: who lists the replica must know where to look. */
 static enum hf_code write_marker(struct hf_replica *r, struct hf_err *err)
 {
@@ -225,13 +234,12 @@ static enum hf_code write_marker(struct hf_replica *r, struct hf_err *err)
                                "many directories up as this object's name says. See "
                                "docs/formats/pack.md of Holdfast.\n";
     char name[HF_PACK_MARKER_SIZE];
-    pthread_mutex_lock(&r->lock);
-    bool has_marker = r->has_marker;
-    pthread_mutex_unlock(&r->lock);
-    if (has_marker)
+    if (has_marker_for(r, hf_packs_next(r->packs)))
         return HF_OK;
     HF_TRY(hf_packs_refresh(r->packs, err));
     uint64_t from = hf_packs_next(r->packs);
+    if (has_marker_for(r, from))
+        return HF_OK;
     hf_pack_marker_format(r->packs_up, from, name);
     HF_AUTO_FREE char *dir = level_prefix(r, 0);
     HF_AUTO_FREE char *object = hf_asprintf("%s/%s", dir, name);
