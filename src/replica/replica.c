@@ -8,7 +8,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "os/file.h"
 #include "replica/fetch.h"
 #include "replica/input.h"
 #include "replica/packs.h"
@@ -29,6 +31,7 @@ struct hf_replica {
     unsigned packs_up;
     bool has_marker;
     uint64_t packs_from; /* the lowest that a marker names */
+    bool has_told;       /* that there are no packs */
 };
 
 /* ---- lists ---- */
@@ -329,6 +332,25 @@ static enum hf_code list_store(struct hf_replica *r, int level, uint64_t after,
     return hf_store_list_deep(r->store, prefix, add_deep_object, &l, err);
 }
 
+/* A replica that was copied without its packs looks whole: who reads it is told, once. */
+static void tell_if_gone(struct hf_replica *r, struct hf_packs *packs)
+{
+    if (!r->owns_packs || hf_packs_next(packs) > 1)
+        return;
+    pthread_mutex_lock(&r->lock);
+    bool is_first = !r->has_told;
+    r->has_told = true;
+    pthread_mutex_unlock(&r->lock);
+    if (!is_first)
+        return;
+    HF_AUTO_FREE char *object = hf_packs_object(packs, 1);
+    HF_AUTO_FREE char *dir = hf_path_dir(object);
+    hf_log(HF_LOG_WARN, "no packs", HF_F_STR("replica", r->name), HF_F_STR("directory", dir),
+           HF_F_STR("hint", "its newest changes were in packs there; without them, what had not "
+                            "been compacted is missing. Fine if pack was turned off since"),
+           HF_F_END);
+}
+
 /* L0 is among what is listed. Packs first, as levels upwards: a file that is copied out of one is
  * seen twice, not missed. */
 static enum hf_code list_with_packs(struct hf_replica *r, int level, uint64_t after,
@@ -350,6 +372,7 @@ static enum hf_code list_with_packs(struct hf_replica *r, int level, uint64_t af
     pthread_mutex_unlock(&r->lock);
     if (!has_marker)
         return HF_OK;
+    tell_if_gone(r, packs);
     hf_packs_list(packs, r->packs_path, from, after, out);
     sort_list(out, before);
     return HF_OK;

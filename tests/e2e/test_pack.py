@@ -91,6 +91,10 @@ def test_restore_out_of_packs(fleet, holdfast, tmp_path):
     listed = holdfast("ltx", "--json", replicas.url(f.replicas[0])).ok()
     assert "%016x" % max(states) in listed.out
     holdfast("verify", "-config", f.config, f.dbs[0]).ok()
+    alone = str(tmp_path / "alone" / "d0")
+    shutil.copytree(f.replicas[0], alone)
+    r = holdfast("restore", "-o", str(tmp_path / "old.db"), replicas.url(alone))
+    assert "no packs" in r.err and "missing" in r.err, r.err
     moved = str(tmp_path / "moved")
     shutil.copytree(f.root, moved)
     shutil.rmtree(f.root)
@@ -262,6 +266,30 @@ def test_switched_off(fleet):
     f.until_same()
     f.stop()
     assert f.is_same(0) and replicas.files(f.replicas[0])
+
+
+def test_switched_on_again(fleet):
+    """Between the two the packs were deleted, as their documentation allows: numbers begin anew."""
+    f = fleet(n=2, **LEVELS)
+    f.start()
+    for _ in range(3):
+        dbtool.commit(f.dbs[0])
+        f.until_same()
+    dbtool.commit(f.dbs[1])
+    f.until_same()
+    f.stop()
+    for r in f.replicas:  # as of databases that came later
+        d = replicas.ltx_dir(r, 0)
+        old = next(n for n in os.listdir(d) if replicas.MARKER.match(n))
+        os.rename(os.path.join(d, old), os.path.join(d, "packs-1-0000000000000050"))
+    shutil.rmtree(os.path.join(f.root, "packs"))
+    f.start()
+    for _ in range(3):
+        for db in f.dbs:
+            dbtool.commit(db)
+        f.until_same()
+    f.stop()
+    assert f.packs() and f.packs()[0] < "0000000000000050"
 
 
 def test_wrong_place(holdfast, make_db, tmp_path):
