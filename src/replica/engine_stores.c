@@ -61,16 +61,18 @@ void engine_free_stores(struct engine *e)
     hf_free(e->stores);
 }
 
-/* "s3://bucket", "file 1" */
+/* "s3://bucket", "file 1"; what is packed has threads that wait, and goes by itself. */
 static void group_key(const struct hf_config_replica *conf, size_t index, char *out, size_t size)
 {
     const char *sep = strstr(conf->url, "://");
+    const char *packs = conf->pack ? " packs" : "";
     if (conf->type == HF_REPLICA_FILE || sep == NULL) {
-        snprintf(out, size, "%s %zu", hf_replica_type_word(conf->type), index);
+        snprintf(out, size, "%s %zu%s", hf_replica_type_word(conf->type), index, packs);
         return;
     }
     size_t len = (size_t)(sep + 3 - conf->url) + strcspn(sep + 3, "/?");
-    snprintf(out, size, "%.*s %s", (int)len, conf->url, conf->endpoint ? conf->endpoint : "");
+    snprintf(out, size, "%.*s %s%s", (int)len, conf->url, conf->endpoint ? conf->endpoint : "",
+             packs);
 }
 
 static size_t ship_threads(const struct hf_config_replica *conf)
@@ -118,11 +120,13 @@ enum hf_code engine_get_lone_group(struct engine *e, const struct hf_config_repl
                                    struct lane_group **out, struct hf_err *err)
 {
     char key[512];
-    group_key(conf, 0, key, sizeof(key));
+    struct hf_config_replica service = *conf;
+    service.pack = false; /* a pool of the engine's has its packs */
+    group_key(&service, 0, key, sizeof(key));
     if (e->home_key == NULL)
         e->home_key = hf_strdup(key);
     if (strcmp(e->home_key, key) != 0)
-        return engine_get_group(e, conf, 0, out, err);
+        return engine_get_group(e, &service, 0, out, err);
     *out = NULL;
     return HF_OK;
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "replica/db.h"
 #include "replica/engine.h"
 #include "replica/replica.h"
 #include "replica/restore.h"
@@ -375,6 +376,29 @@ static void test_two_replicas(void **state)
     rig_deinit(&r);
 }
 
+/* Whoever comes first says how many threads a group has: changes that wait for a pack, one a
+ * thread, must not come into a group for those that do not wait. */
+static void test_packs_have_their_own_threads(void **state)
+{
+    (void)state;
+    struct engine e = {.n_groups = 0};
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_config_replica plain = {.type = HF_REPLICA_FILE, .url = "file:///a"};
+    struct hf_config_replica packed = {.type = HF_REPLICA_FILE, .url = "file:///b", .pack = true};
+    struct lane_group *groups[3] = {NULL};
+    assert_int_equal(engine_get_group(&e, &plain, 0, &groups[0], &err), HF_OK);
+    assert_int_equal(engine_get_group(&e, &packed, 0, &groups[1], &err), HF_OK);
+    assert_int_equal(engine_get_group(&e, &packed, 0, &groups[2], &err), HF_OK);
+    assert_ptr_not_equal(groups[0], groups[1]);
+    assert_ptr_equal(groups[1], groups[2]);
+    struct lane_group *lone = NULL;
+    assert_int_equal(engine_get_lone_group(&e, &plain, &lone, &err), HF_OK);
+    assert_null(lone);
+    assert_int_equal(engine_get_lone_group(&e, &packed, &lone, &err), HF_OK);
+    assert_null(lone);
+    engine_free_groups(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_other_writer),
         cmocka_unit_test(test_random_mix),
         cmocka_unit_test(test_two_replicas),
+        cmocka_unit_test(test_packs_have_their_own_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
