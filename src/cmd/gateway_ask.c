@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 #include "cmd/out.h"
 #include "codec/httpurl.h"
 #include "codec/jsonscan.h"
@@ -47,8 +48,18 @@ static enum hf_code admin_key(const struct hf_config_gateway *conf, char **out, 
     return HF_OK;
 }
 
-static void explain_status(int status, struct hf_err *err)
+/* What the gateway says is wrong: the text of {"error": ...}, else what it sent. */
+static void explain_status(const char *base, struct hf_http_reply *reply, struct hf_err *err)
 {
+    static const char *const keys[] = {"error"};
+    struct hf_jsonscan_value v;
+    char said[TEXT];
+    int status = reply->head.status;
+    const char *body = hf_buf_str(&reply->body);
+    if (hf_jsonscan_find(body, reply->body.len, keys, 1, &v, NULL) != HF_OK ||
+        v.kind != HF_JSON_STRING || hf_jsonscan_str(&v, said, sizeof(said), NULL) != HF_OK)
+        snprintf(said, sizeof(said), "%s", body);
+    hf_err_set(err, HF_E_INVALID, "%s answered %d: %s", base, status, said);
     if (status == 401)
         hf_err_hint(err, "set HOLDFAST_GATEWAY_KEY to a key that is admin");
 }
@@ -79,9 +90,8 @@ enum hf_code hf_gateway_ask_call(const struct hf_gateway_ask *a, const struct hf
     HF_TRY(hf_http_client_new(&o, &client, err));
     enum hf_code rc = hf_http_do(client, &req, reply, err);
     if (rc == HF_OK && reply->head.status != 200) {
-        rc = hf_err_set(err, HF_E_INVALID, "%s answered %d: %.300s", base, reply->head.status,
-                        hf_buf_str(&reply->body));
-        explain_status(reply->head.status, err);
+        explain_status(base, reply, err);
+        rc = HF_E_INVALID;
     } else if (rc != HF_OK) {
         hf_err_hint(err, "is `holdfast gateway` running with this configuration?");
     }
@@ -128,6 +138,17 @@ static const char *cell(const struct hf_jsonscan_value *v, char out[TEXT])
     return out;
 }
 
+/* "tokens_out" -> "tokens out". */
+static const char *heading(const char *key, char out[TEXT])
+{
+    snprintf(out, TEXT, "%s", key);
+    for (char *c = out; *c != '\0'; c++) {
+        if (*c == '_')
+            *c = ' ';
+    }
+    return out;
+}
+
 /* One row a member of the array, one column a key. */
 enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const char *const *keys,
                                   size_t n, struct hf_err *err)
@@ -140,7 +161,7 @@ enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const c
     bool is_member = true;
     hf_table_init(&t, n);
     for (size_t i = 0; i < n; i++)
-        hf_table_cell(&t, keys[i]);
+        hf_table_cell(&t, heading(keys[i], text));
     enum hf_code rc = hf_jsonscan_open(&s, array->text, array->len, err);
     while (rc == HF_OK) {
         rc = hf_jsonscan_next(&s, NULL, &item, &is_member, err);
@@ -236,8 +257,13 @@ static enum hf_code status_text(struct hf_http_reply *r, struct hf_err *err)
     struct hf_jsonscan_value v[HF_ARRAY_LEN(keys)];
     char text[TEXT];
     HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, HF_ARRAY_LEN(keys), v, err));
+    int64_t ms = 0;
+    char since[HF_DURATION_TEXT];
+    (void)hf_jsonscan_i64(&v[1], &ms);
+    hf_duration_format(ms / 1000 * 1000000000, since);
     for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
-        HF_TRY(hf_out_print(err, "%-10s %s\n", keys[i], cell(&v[i], text)));
+        HF_TRY(hf_out_print(err, "%-10s %s\n", i == 1 ? "uptime" : keys[i],
+                            i == 1 ? since : cell(&v[i], text)));
     return accounts_text(r, err);
 }
 
