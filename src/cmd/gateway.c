@@ -156,7 +156,7 @@ static enum hf_code q_explain(const struct question *q, struct hf_err *err)
 static enum hf_code q_what_if(const struct question *q, struct hf_err *err)
 {
     if (q->o->down == NULL)
-        return hf_err_set(err, HF_E_INVALID, "--down HOST is missing: which host is to be down?");
+        return hf_err_set(err, HF_E_INVALID, "which host? try what-if --down HOST");
     return hf_gateway_ask_what_if(q->ask, err);
 }
 

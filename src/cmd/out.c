@@ -137,9 +137,11 @@ static enum hf_code put_row(const struct hf_table *t, size_t row, const size_t *
         const char *text = t->cells[row * t->n_columns + c];
         bool is_last = c + 1 == t->n_columns;
         int pad = is_last ? 0 : (int)(widths[c] - width_of(text)) + GAP;
-        HF_TRY(hf_buf_appendf(out, err, "%s%*s%s", text, pad, "", is_last ? "\n" : ""));
+        HF_TRY(hf_buf_appendf(out, err, "%s%*s", text, pad, ""));
     }
-    return HF_OK;
+    while (out->len > 0 && out->data[out->len - 1] == ' ') /* of cells that are empty */
+        out->len--;
+    return hf_buf_append(out, "\n", 1, err);
 }
 
 enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, struct hf_err *err)

@@ -365,5 +365,7 @@ def test_questions(two):
     gone = g.cli("what-if", "--down", "a", "--json").ok().json()
     assert gone["routes"][0]["decision"] == "failover"
     g.cli("what-if").failed(2, "what-if --down HOST")
+    status = g.cli("status").ok().out
+    assert "under way  0\n" in status and "uptime " in status and "_" not in status, status
     g.p.stop()
     g.cli("status").failed(6, "running")
