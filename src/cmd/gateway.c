@@ -41,7 +41,7 @@ static const struct hf_flag flags[] = {
         .doc = "With explain and what-if: as if HOST could not be reached."),
     OPT("json", HF_FLAG_BOOL, json, .marks = HF_FLAG_OURS,
         .doc = "With a question: as JSON, schemas holdfast.gateway-status/1, -explain/1, "
-               "-routes/1, -usage/1 and -overrides/1."),
+               "-routes/1, -what-if/1, -usage/1 and -overrides/1."),
     OPT("by", HF_FLAG_STRING, usage.by, .value = "WORDS", .marks = HF_FLAG_OURS,
         .doc = "With usage: what to sum by, of key, route, model, host, day and outcome; without "
                "it key,model. With override: who does it; without it $USER."),

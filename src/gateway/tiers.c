@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec/jsonscan.h"
+#include "gateway/budget.h"
 #include "gateway/plan_int.h"
 
 enum { NAME = 256, URL = 1024, RULES = 64, TIERS = 512 };
@@ -90,6 +91,23 @@ static enum hf_code add_host(struct tiers *t, const char *name,
     return hf_gw_builder_url(t->b, h, text[1]);
 }
 
+/* Prices are the configuration's; one that stands here only would be taken for one that counts. */
+static void warn_price(struct tiers *t, const struct hf_gw_host *h,
+                       const struct hf_jsonscan_value *provider)
+{
+    static const char *const keys[] = {"price_per_million_tokens_usd"};
+    struct hf_jsonscan_value v;
+    if (hf_jsonscan_find(provider->text, provider->len, keys, 1, &v, NULL) != HF_OK ||
+        v.kind != HF_JSON_NUMBER || v.len > 20 ||
+        hf_gw_price_find(t->b->conf, h->name, h->model == NULL ? "" : h->model) != NULL)
+        return;
+    hf_gw_builder_warn(
+        t->b,
+        "the price of %s in the tier file does not count, its models are taken to cost "
+        "nothing: gateway.prices: [{model: \"%s/*\", input: %.*s, output: %.*s}]",
+        h->name, h->name, (int)v.len, v.text, (int)v.len, v.text);
+}
+
 static enum hf_code add_provider(struct tiers *t, const char *name,
                                  const struct hf_jsonscan_value *value)
 {
@@ -103,6 +121,7 @@ static enum hf_code add_provider(struct tiers *t, const char *name,
     h->kind = strcmp(name, "claude") == 0 ? HF_CONFIG_ANTHROPIC : HF_CONFIG_OPENAI;
     if (text[1][0] != '\0' && strcmp(text[1], "from configuration") != 0)
         h->model = hf_arena_strdup(t->b->plan->arena, text[1]);
+    warn_price(t, h, value);
     return hf_gw_builder_url(t->b, h, text[0]);
 }
 

@@ -354,6 +354,11 @@ def test_fleet_file_and_what_if(holdfast, tmp_path):
                                             "listen": "127.0.0.1:%d" % free_port()}}))
     said = holdfast("gateway", "-config", file, "--config-validate").ok().err
     assert said.count("goes to claude when forge is down") == 1 and "2t" in said
+    advice = [{"model": "together/*", "input": 0.88, "output": 0.88}]
+    assert 'prices: [{model: "together/*", input: 0.88, output: 0.88}]' in said
+    file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet, "prices": advice,
+                                            "listen": "127.0.0.1:%d" % free_port()}}))
+    assert "price of" not in holdfast("gateway", "-config", file, "--config-validate").ok().err
     file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet, "listen": ":11434"}}))
     holdfast("gateway", "-config", file, "--config-validate").failed(2, "own address")
 
