@@ -329,6 +329,29 @@ static void test_table_widths(void **state)
     hf_table_deinit(&t);
 }
 
+/* A screen too narrow for a line gets blocks. */
+static void test_narrow_table(void **state)
+{
+    (void)state;
+    static const char *const cells[] = {"path", "status", "txid", "/d/a.db", "ok",
+                                        "7",    "/b",     "bad",  "-"};
+    struct hf_table t;
+    struct hf_buf out;
+    hf_table_init(&t, 3);
+    for (size_t i = 0; i < HF_ARRAY_LEN(cells); i++)
+        hf_table_cell(&t, cells[i]);
+    hf_buf_init(&out, 4096);
+    assert_int_equal(hf_table_format_for(&t, 20, &out, NULL), HF_OK);
+    assert_string_equal(hf_buf_str(&out),
+                        "/d/a.db\n  status  ok\n  txid    7\n/b\n  status  bad\n");
+    hf_buf_reset(&out);
+    assert_int_equal(hf_table_format_for(&t, 21, &out, NULL), HF_OK); /* 7 + 2 + 6 + 2 + 4 */
+    assert_string_equal(hf_buf_str(&out),
+                        "path     status  txid\n/d/a.db  ok      7\n/b       bad     -\n");
+    hf_buf_deinit(&out);
+    hf_table_deinit(&t);
+}
+
 /* A full disk behind stdout is an error, not silence. */
 static void test_full_stdout(void **state)
 {
@@ -353,7 +376,8 @@ int main(void)
         cmocka_unit_test(test_every_row),    cmocka_unit_test(test_texts_are_complete),
         cmocka_unit_test(test_help_of_one),  cmocka_unit_test(test_databases),
         cmocka_unit_test(test_config_check), cmocka_unit_test(test_size_text),
-        cmocka_unit_test(test_table_widths), cmocka_unit_test(test_full_stdout),
+        cmocka_unit_test(test_table_widths), cmocka_unit_test(test_narrow_table),
+        cmocka_unit_test(test_full_stdout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
