@@ -255,8 +255,8 @@ static enum hf_code print_knobs(const struct hf_cost_fleet *f, struct hf_err *er
     struct hf_cost_knob knobs[HF_COST_KNOBS];
     size_t n = hf_cost_knobs(f, knobs);
     HF_TRY(hf_out_print(err,
-                        "\na month, in US dollars by the tables of packaging/prices.json; what "
-                        "would save most with %s:\n",
+                        "\na month, in US dollars by the tables of packaging/prices.json;\n"
+                        "what would save most with %s:\n",
                         f->provider->name));
     for (size_t i = 0; i < n; i++) {
         if (knobs[i].saves >= 0.005)
