@@ -67,6 +67,10 @@ static void test_err_wraps_outside_in(void **state)
     hf_err_hint(&err, "check the path");
     assert_int_equal(hf_err_wrap(&err, "restore %s", "app.db"), HF_E_NOT_FOUND);
     assert_string_equal(err.text, "restore app.db: open /x: No such file or directory");
+    assert_int_equal(hf_err_wrap(&err, "restore %s", "app.db"), HF_E_NOT_FOUND); /* said already */
+    assert_string_equal(err.text, "restore app.db: open /x: No such file or directory");
+    assert_int_equal(hf_err_wrap(&err, "restore"), HF_E_NOT_FOUND); /* another word of it */
+    assert_string_equal(err.text, "restore: restore app.db: open /x: No such file or directory");
     assert_string_equal(err.hint, "check the path");
     assert_int_equal(err.sys, ENOENT);
     assert_int_equal(hf_err_set(&err, HF_E_BUSY, "later"), HF_E_BUSY);

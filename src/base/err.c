@@ -58,6 +58,11 @@ enum hf_code hf_err_wrap(struct hf_err *err, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
     va_end(ap);
+    if (n > 0 && (size_t)n < sizeof(old) && memcmp(old, err->text, (size_t)n) == 0 &&
+        old[n] == ':') { /* the inner text says so itself */
+        memcpy(err->text, old, sizeof(old));
+        return err->code;
+    }
     /* What does not fit of the inner text is cut on purpose: the precision says so to gcc. */
     int room = n < 0 ? 0 : (int)sizeof(err->text) - 3 - n;
     if (room > 0)

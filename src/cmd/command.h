@@ -74,8 +74,9 @@ struct hf_command {
     const char *alias;   /* a second name, NULL without */
     const char *group;   /* heading in help: "Protect", "Look", "Set up" */
     const char *summary; /* one line, lower case, no full stop */
-    const char *args;    /* "DB_PATH [REPLICA_URL...]"; "" for none */
-    const char *doc;     /* paragraphs for help and man page; may be NULL */
+    const char *words; /* "status hosts": what may stand for arguments, for completions; or NULL */
+    const char *args;  /* "DB_PATH [REPLICA_URL...]"; "" for none */
+    const char *doc;   /* paragraphs for help and man page; may be NULL */
     int min_args;
     int max_args; /* -1: any number */
     const struct hf_flag *flags;

@@ -8,6 +8,7 @@
 #include "cmd/out.h"
 #include "cmd/rows.h"
 #include "config/docs.h"
+#include "gateway/plan.h"
 #include "os/file.h"
 
 struct options {
@@ -58,7 +59,22 @@ static size_t count_unknown(const struct hf_config *cfg)
     return n;
 }
 
-static enum hf_code check_json(const struct hf_config *cfg, struct hf_err *err)
+static void gateway_json(struct hf_json *j, const struct hf_gw_plan *plan)
+{
+    hf_json_key(j, "gateway");
+    hf_json_object_begin(j);
+    hf_json_ku64(j, "hosts", plan->n_hosts);
+    hf_json_ku64(j, "routes", plan->n_routes);
+    hf_json_key(j, "warnings");
+    hf_json_array_begin(j);
+    for (size_t i = 0; i < plan->n_warnings; i++)
+        hf_json_str(j, plan->warnings[i]);
+    hf_json_array_end(j);
+    hf_json_object_end(j);
+}
+
+static enum hf_code check_json(const struct hf_config *cfg, const struct hf_gw_plan *plan,
+                               struct hf_err *err)
 {
     struct hf_out_json o;
     hf_out_json_begin(&o, "holdfast.config-check/1");
@@ -80,6 +96,8 @@ static enum hf_code check_json(const struct hf_config *cfg, struct hf_err *err)
         hf_json_object_end(&o.j);
     }
     hf_json_array_end(&o.j);
+    if (plan != NULL)
+        gateway_json(&o.j, plan);
     return hf_out_json_end(&o, err);
 }
 
@@ -101,7 +119,18 @@ static enum hf_code print_differences(const struct hf_config *cfg, struct hf_err
     return HF_OK;
 }
 
-static enum hf_code check_text(const struct hf_config *cfg, struct hf_err *err)
+static enum hf_code gateway_text(const struct hf_config *cfg, const struct hf_gw_plan *plan,
+                                 struct hf_err *err)
+{
+    for (size_t i = 0; i < plan->n_warnings; i++)
+        fprintf(stderr, "holdfast: warning: %s: gateway: %s\n", cfg->file, plan->warnings[i]);
+    return hf_out_print(err, "%s: gateway of %zu host%s, %zu route%s\n", cfg->file, plan->n_hosts,
+                        plan->n_hosts == 1 ? "" : "s", plan->n_routes,
+                        plan->n_routes == 1 ? "" : "s");
+}
+
+static enum hf_code check_text(const struct hf_config *cfg, const struct hf_gw_plan *plan,
+                               struct hf_err *err)
 {
     size_t replicas = 0;
     hf_cmd_print_warnings(cfg);
@@ -112,6 +141,8 @@ static enum hf_code check_text(const struct hf_config *cfg, struct hf_err *err)
     HF_TRY(hf_out_print(err, "%s: %zu database%s, %zu director%s, %zu replica%s\n", cfg->file,
                         cfg->n_dbs, cfg->n_dbs == 1 ? "" : "s", cfg->n_dirs,
                         cfg->n_dirs == 1 ? "y" : "ies", replicas, replicas == 1 ? "" : "s"));
+    if (plan != NULL)
+        HF_TRY(gateway_text(cfg, plan, err));
     return print_differences(cfg, err);
 }
 
@@ -119,13 +150,17 @@ enum hf_code hf_cmd_config_check(const struct hf_config_options *o, bool is_json
                                  struct hf_err *err)
 {
     struct hf_config *cfg = NULL;
+    struct hf_gw_plan *plan = NULL;
     HF_TRY(hf_config_load(o, &cfg, err));
-    enum hf_code rc = is_json ? check_json(cfg, err) : check_text(cfg, err);
+    enum hf_code rc = cfg->gateway.is_set ? hf_gw_plan_new(&cfg->gateway, &plan, err) : HF_OK;
+    if (rc == HF_OK)
+        rc = is_json ? check_json(cfg, plan, err) : check_text(cfg, plan, err);
     size_t unknown = count_unknown(cfg);
     if (rc == HF_OK && unknown > 0) {
         rc = hf_err_set(err, HF_E_INVALID, "%zu unknown key%s", unknown, unknown == 1 ? "" : "s");
         hf_err_hint(err, "holdfast config docs lists the keys; replicate ignores unknown ones");
     }
+    hf_gw_plan_free(plan);
     hf_config_free(cfg);
     return rc;
 }
@@ -303,7 +338,7 @@ static const struct hf_command docs = {
 static const struct hf_command migrate = {
     .name = "migrate",
     .group = "Set up",
-    .summary = "print a litestream.yml as holdfast.yml, with remarks where something changes",
+    .summary = "print a litestream.yml as holdfast.yml, with remarks",
     .args = "[FILE]",
     .max_args = 1,
     .flags = check_flags,
@@ -318,7 +353,7 @@ static const struct hf_command *const subs[] = {&check, &explain, &schema, &exam
 const struct hf_command hf_cmd_config = {
     .name = "config",
     .group = "Set up",
-    .summary = "check, explain and convert configurations",
+    .summary = "check, explain and migrate configurations",
     .args = "COMMAND",
     .subs = subs,
 };

@@ -255,8 +255,8 @@ static enum hf_code print_knobs(const struct hf_cost_fleet *f, struct hf_err *er
     struct hf_cost_knob knobs[HF_COST_KNOBS];
     size_t n = hf_cost_knobs(f, knobs);
     HF_TRY(hf_out_print(err,
-                        "\na month, in US dollars by the tables of packaging/prices.json; what "
-                        "would save most with %s:\n",
+                        "\na month, in US dollars by the tables of packaging/prices.json;\n"
+                        "what would save most with %s:\n",
                         f->provider->name));
     for (size_t i = 0; i < n; i++) {
         if (knobs[i].saves >= 0.005)
@@ -268,15 +268,33 @@ static enum hf_code print_knobs(const struct hf_cost_fleet *f, struct hf_err *er
                : hf_out_print(err, "  nothing: it costs next to nothing as it is\n");
 }
 
+/* One line, however many: where one store does not answer, none of its replicas does. */
+static void warn_unknown(const struct hf_cost_fleet *f)
+{
+    const struct hf_cost_entry *first = NULL;
+    size_t n_more = 0;
+    char more[60] = "";
+    for (size_t i = 0; i < f->n; i++) {
+        if (strcmp(f->items[i].from, "unknown") != 0)
+            continue;
+        n_more += first != NULL;
+        first = first == NULL ? &f->items[i] : first;
+    }
+    if (first == NULL)
+        return;
+    if (n_more > 0)
+        snprintf(more, sizeof(more), " (and %zu more)", n_more);
+    fprintf(stderr,
+            "holdfast cost: warning: %s%s: counted as idle: %s\n"
+            "  --writes-per-second assumes a rate instead\n",
+            first->replica->url, more, first->why.text);
+}
+
 static enum hf_code print_text(const struct hf_cost_fleet *f, struct hf_err *err)
 {
     HF_TRY(print_table(f, err));
     HF_TRY(print_knobs(f, err));
-    for (size_t i = 0; i < f->n; i++) {
-        if (strcmp(f->items[i].from, "unknown") == 0)
-            fprintf(stderr, "holdfast cost: warning: %s: counted as idle: %s\n",
-                    f->items[i].replica->url, f->items[i].why.text);
-    }
+    warn_unknown(f);
     return HF_OK;
 }
 

@@ -45,8 +45,8 @@ static const struct hf_flag flags[] = {
     OPT("down", HF_FLAG_STRING, down, .value = "HOST", .marks = HF_FLAG_OURS,
         .doc = "With explain and what-if: as if HOST could not be reached."),
     OPT("json", HF_FLAG_BOOL, json, .marks = HF_FLAG_OURS,
-        .doc = "With an argument: as JSON, schemas holdfast.gateway-status/1, -explain/1, "
-               "-routes/1, -usage/1 and -overrides/1."),
+        .doc = "With a question: as JSON, schemas holdfast.gateway-status/1, -explain/1, "
+               "-routes/1, -what-if/1, -usage/1 and -overrides/1."),
     OPT("by", HF_FLAG_STRING, usage.by, .value = "WORDS", .marks = HF_FLAG_OURS,
         .doc = "With usage: what to sum by, of key, route, model, host, day and outcome; without "
                "it key,model. With override: who does it; without it $USER."),
@@ -161,7 +161,7 @@ static enum hf_code q_explain(const struct question *q, struct hf_err *err)
 static enum hf_code q_what_if(const struct question *q, struct hf_err *err)
 {
     if (q->o->down == NULL)
-        return hf_err_set(err, HF_E_INVALID, "try what-if --down HOST");
+        return hf_err_set(err, HF_E_INVALID, "which host? try what-if --down HOST");
     return hf_gateway_ask_what_if(q->ask, err);
 }
 
@@ -251,10 +251,11 @@ static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
                               "--watch is for questions, this changes something");
         return o->is_watch ? watch(&q, questions[i].fn, err) : questions[i].fn(&q, err);
     }
-    return hf_err_set(
-        err, HF_E_INVALID,
-        "no such question: try status, hosts, routes, routes explain MODEL, usage, "
-        "what-if --down HOST, or override list, set HOST, pin ROUTE HOST, clear NAME");
+    hf_err_set(err, HF_E_INVALID, "no such question: %.60s", run->args[0]);
+    hf_err_hint(err,
+                "try status, hosts, routes, routes explain MODEL, usage, what-if --down HOST, or "
+                "override list, set HOST, pin ROUTE HOST, clear NAME");
+    return HF_E_INVALID;
 }
 
 static enum hf_code run_gateway(struct hf_run *run, struct hf_err *err)
@@ -268,7 +269,10 @@ static enum hf_code run_gateway(struct hf_run *run, struct hf_err *err)
         rc = hf_err_set(err, HF_E_INVALID, "%s has no gateway: section", cfg->file);
     if (rc == HF_OK && run->n_args == 0) {
         print_warnings(plan);
-        if (!o->is_check) {
+        if (o->is_check) {
+            rc = hf_out_print(err, "%s: %zu hosts, %zu routes\n", cfg->file, plan->n_hosts,
+                              plan->n_routes);
+        } else {
             rc = serve(&cfg, o, plan, err);
             plan = NULL; /* the gateway's */
         }
@@ -293,10 +297,10 @@ static const struct hf_example examples[] = {
 
 const struct hf_command hf_cmd_gateway = {
     .name = "gateway",
-    .group = "Protect",
+    .group = "Model requests",
     .summary = "keep model requests answered when a host dies",
-    .args = "[status | hosts | routes [explain MODEL] | what-if | usage | override [list | set "
-            "HOST | pin ROUTE HOST | clear NAME]]",
+    .args = "[QUESTION]",
+    .words = "status hosts routes explain what-if usage override list set pin clear",
     .min_args = 0,
     .max_args = 4,
     .flags = flags,
@@ -307,9 +311,20 @@ const struct hf_command hf_cmd_gateway = {
     .doc = "Takes requests in the dialects of Ollama, OpenAI and Anthropic at gateway.listen and "
            "sends each to a host of the configuration that can answer it; when that host fails "
            "before anything was answered, to the next one.\n\n"
+           "With a QUESTION it asks the gateway that runs with the same configuration:\n"
+           "  status                   what it is doing, and who has spent what\n"
+           "  hosts                    what it thinks of its hosts, and why\n"
+           "  routes                   where each route goes now\n"
+           "  routes explain MODEL     where a request would go now, and why\n"
+           "  what-if --down HOST      what would become of every route\n"
+           "  usage                    who used what, and what it cost\n"
+           "  override [list]          what is taken out or pinned\n"
+           "  override set HOST        takes a host out\n"
+           "  override pin ROUTE HOST  sends a route to one host\n"
+           "  override clear NAME      ends either\n"
+           "Where gateway.keys are set it shows an admin key of the configuration, or "
+           "HOLDFAST_GATEWAY_KEY.\n\n"
            "SIGHUP reads the configuration again: hosts, routes and times are taken over while "
            "requests run, one that is wrong is named in the log and changes nothing. SIGTERM "
-           "drains: running answers get gateway.drain-timeout to end. With an argument it "
-           "asks the gateway that runs with the same configuration; where gateway.keys are set it "
-           "shows an admin key of the configuration, or HOLDFAST_GATEWAY_KEY.",
+           "drains: running answers get gateway.drain-timeout to end.",
 };

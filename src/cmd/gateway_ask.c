@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/parse.h"
 #include "cmd/out.h"
 #include "codec/httpurl.h"
 #include "codec/jsonscan.h"
@@ -47,23 +48,25 @@ static enum hf_code admin_key(const struct hf_config_gateway *conf, char **out, 
     return HF_OK;
 }
 
-static void explain_status(int status, struct hf_err *err)
+/* What the gateway says is wrong: the text of {"error": ...}, else what it sent. */
+static enum hf_code explain_status(const char *base, struct hf_http_reply *reply,
+                                   struct hf_err *err)
 {
+    static const char *const keys[] = {"error"};
+    struct hf_jsonscan_value v;
+    char said[TEXT];
+    int status = reply->head.status;
+    enum hf_code code = status == 404                    ? HF_E_NOT_FOUND
+                        : status == 401 || status == 403 ? HF_E_DENIED
+                                                         : HF_E_INVALID;
+    const char *body = hf_buf_str(&reply->body);
+    if (hf_jsonscan_find(body, reply->body.len, keys, 1, &v, NULL) != HF_OK ||
+        v.kind != HF_JSON_STRING || hf_jsonscan_str(&v, said, sizeof(said), NULL) != HF_OK)
+        snprintf(said, sizeof(said), "%s", body);
+    hf_err_set(err, code, "%s answered %d: %s", base, status, said);
     if (status == 401)
         hf_err_hint(err, "set HOLDFAST_GATEWAY_KEY to a key that is admin");
-}
-
-/* The gateway's own words, if it is one that answers there. */
-static enum hf_code refused(const char *base, struct hf_http_reply *reply, struct hf_err *err)
-{
-    static const char *const key = "error";
-    struct hf_jsonscan_value v;
-    char text[TEXT];
-    const char *body = hf_buf_str(&reply->body);
-    bool is_said = hf_jsonscan_find(body, reply->body.len, &key, 1, &v, NULL) == HF_OK &&
-                   hf_jsonscan_str(&v, text, sizeof(text), NULL) == HF_OK;
-    return hf_err_set(err, HF_E_INVALID, "%s answered %d: %.300s", base, reply->head.status,
-                      is_said ? text : body);
+    return code;
 }
 
 enum hf_code hf_gateway_ask_call(const struct hf_gateway_ask *a, const struct hf_gateway_call *c,
@@ -92,8 +95,7 @@ enum hf_code hf_gateway_ask_call(const struct hf_gateway_ask *a, const struct hf
     HF_TRY(hf_http_client_new(&o, &client, err));
     enum hf_code rc = hf_http_do(client, &req, reply, err);
     if (rc == HF_OK && reply->head.status != 200) {
-        rc = refused(base, reply, err);
-        explain_status(reply->head.status, err);
+        rc = explain_status(base, reply, err);
     } else if (rc != HF_OK) {
         hf_err_hint(err, "is `holdfast gateway` running with this configuration?");
     }
@@ -140,7 +142,38 @@ static const char *cell(const struct hf_jsonscan_value *v, char out[TEXT])
     return out;
 }
 
-/* One row a member of the array, one column a key. */
+#define SIZE "_bytes"
+
+static bool is_size(const char *key)
+{
+    size_t len = strlen(key);
+    return len > strlen(SIZE) && strcmp(key + len - strlen(SIZE), SIZE) == 0;
+}
+
+/* A cell of the column key. */
+static const char *cell_of(const char *key, const struct hf_jsonscan_value *v, char out[TEXT])
+{
+    int64_t bytes = 0;
+    char size[HF_SIZE_TEXT];
+    if (!is_size(key) || !hf_jsonscan_i64(v, &bytes) || bytes < 0)
+        return cell(v, out);
+    hf_size_format((uint64_t)bytes, size);
+    snprintf(out, TEXT, "%s", size);
+    return out;
+}
+
+/* "tokens_out" -> "tokens out"; sizes are shown with their unit. */
+static const char *heading(const char *key, char out[TEXT])
+{
+    snprintf(out, TEXT, "%.*s", (int)(strlen(key) - (is_size(key) ? strlen(SIZE) : 0)), key);
+    for (char *c = out; *c != '\0'; c++) {
+        if (*c == '_')
+            *c = ' ';
+    }
+    return out;
+}
+
+/* One row a member of the array, one column a key; "none" if it is empty. */
 enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const char *const *keys,
                                   size_t n, struct hf_err *err)
 {
@@ -150,9 +183,10 @@ enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const c
     struct hf_table t;
     char text[TEXT];
     bool is_member = true;
+    size_t n_rows = 0;
     hf_table_init(&t, n);
     for (size_t i = 0; i < n; i++)
-        hf_table_cell(&t, keys[i]);
+        hf_table_cell(&t, heading(keys[i], text));
     enum hf_code rc = hf_jsonscan_open(&s, array->text, array->len, err);
     while (rc == HF_OK) {
         rc = hf_jsonscan_next(&s, NULL, &item, &is_member, err);
@@ -160,10 +194,11 @@ enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const c
             break;
         rc = hf_jsonscan_find(item.text, item.len, keys, n, v, err);
         for (size_t i = 0; rc == HF_OK && i < n; i++)
-            hf_table_cell(&t, cell(&v[i], text));
+            hf_table_cell(&t, cell_of(keys[i], &v[i], text));
+        n_rows++;
     }
     if (rc == HF_OK)
-        rc = hf_table_print(&t, err);
+        rc = n_rows > 0 ? hf_table_print(&t, err) : hf_out_print(err, "none\n");
     hf_table_deinit(&t);
     return rc;
 }
@@ -245,11 +280,17 @@ static enum hf_code status_text(struct hf_http_reply *r, struct hf_err *err)
 {
     static const char *const keys[] = {"version", "uptime_ms", "requests",
                                        "queued",  "paused",    "retries"};
+    static const char *const shown[] = {"version", "uptime", "under way",
+                                        "queued",  "paused", "retries"};
     struct hf_jsonscan_value v[HF_ARRAY_LEN(keys)];
     char text[TEXT];
     HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, HF_ARRAY_LEN(keys), v, err));
+    int64_t ms = 0;
+    char since[HF_DURATION_TEXT];
+    (void)hf_jsonscan_i64(&v[1], &ms);
+    hf_duration_format(ms / 1000 * 1000000000, since);
     for (size_t i = 0; i < HF_ARRAY_LEN(keys); i++)
-        HF_TRY(hf_out_print(err, "%-10s %s\n", keys[i], cell(&v[i], text)));
+        HF_TRY(hf_out_print(err, "%-10s %s\n", shown[i], i == 1 ? since : cell(&v[i], text)));
     return accounts_text(r, err);
 }
 

@@ -19,7 +19,7 @@ struct text {
             (t)->rc = hf_buf_appendf((t)->out, (t)->err, __VA_ARGS__);                             \
     } while (0)
 
-enum { COLUMNS = 88 };
+enum { COLUMNS = 80 }; /* of a terminal nobody made wider */
 
 /* Paragraphs broken at blanks; '\n' in s is kept. */
 static void wrap(struct text *t, const char *indent, const char *s)
@@ -130,9 +130,8 @@ enum hf_code hf_help_overview(struct hf_buf *out, struct hf_err *err)
                 SAY(&t, "  %-12s %s\n", list[k]->name, list[k]->summary);
         }
     }
-    SAY(&t,
-        "\nholdfast help COMMAND explains one. Flags take one dash or two. The configuration is\n"
-        "/etc/holdfast.yml, or a litestream.yml as it stands.\n");
+    SAY(&t, "\nholdfast help COMMAND explains one. Flags take one dash or two. The\n"
+            "configuration is /etc/holdfast.yml, or a litestream.yml as it stands.\n");
     return t.rc;
 }
 
@@ -194,7 +193,9 @@ enum hf_code hf_help_man(struct hf_buf *out, struct hf_err *err)
     HF_CODES(X)
 #undef X
     SAY(&t, ".SH FILES\n/etc/holdfast.yml, /etc/litestream.yml\n"
-            ".SH ENVIRONMENT\nHOLDFAST_CONFIG, LITESTREAM_CONFIG, LOG_LEVEL, NO_COLOR\n");
+            ".SH ENVIRONMENT\nHOLDFAST_CONFIG, LITESTREAM_CONFIG, LOG_LEVEL, NO_COLOR,\n"
+            "HOLDFAST_GATEWAY_KEY, HOLDFAST_ENCRYPTION_KEY_FILE, HOLDFAST_ENCRYPTION_KEY,\n"
+            "HOLDFAST_ENCRYPTION_KEY_COMMAND\n");
     return t.rc;
 }
 
@@ -215,6 +216,8 @@ static void complete_bash(struct text *t)
         const struct hf_command *cmd = hf_commands[i];
         SAY(t, "    %s%s%s) words=\"-help", cmd->name, cmd->alias == NULL ? "" : "|",
             cmd->alias == NULL ? "" : cmd->alias);
+        if (cmd->words != NULL)
+            SAY(t, " %s", cmd->words);
         flag_words(t, cmd);
         for (size_t k = 0; cmd->subs != NULL && cmd->subs[k] != NULL; k++) {
             SAY(t, " %s", cmd->subs[k]->name);
@@ -245,6 +248,9 @@ static void complete_fish(struct text *t)
         const struct hf_command *cmd = hf_commands[i];
         SAY(t, "complete -c holdfast -f -n __fish_use_subcommand -a %s -d '%s'\n", cmd->name,
             cmd->summary);
+        if (cmd->words != NULL)
+            SAY(t, "complete -c holdfast -f -n '__fish_seen_subcommand_from %s' -a '%s'\n",
+                cmd->name, cmd->words);
         complete_fish_flags(t, cmd, cmd->name);
         for (size_t k = 0; cmd->subs != NULL && cmd->subs[k] != NULL; k++) {
             SAY(t, "complete -c holdfast -f -n '__fish_seen_subcommand_from %s' -a %s -d '%s'\n",
@@ -286,6 +292,20 @@ static const struct hf_flag help_flag_rows[] = {
      .doc = "Print the man page: holdfast help --man | man -l -"},
 };
 
+/* "usage" is one of "status hosts usage". */
+static bool has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+    while (words != NULL && *words != '\0') {
+        size_t n = strcspn(words, " ");
+        if (n == len && memcmp(words, word, n) == 0)
+            return true;
+        words += n;
+        words += strspn(words, " ");
+    }
+    return false;
+}
+
 static enum hf_code help_text(const struct hf_run *run, struct hf_buf *out, struct hf_err *err)
 {
     const struct help_options *o = run->options;
@@ -297,7 +317,7 @@ static enum hf_code help_text(const struct hf_run *run, struct hf_buf *out, stru
     const struct hf_command *cmd = hf_command_find(hf_commands, run->args[0]);
     if (cmd == NULL)
         return hf_err_set(err, HF_E_INVALID, "there is no command %.60s", run->args[0]);
-    if (run->n_args == 1)
+    if (run->n_args == 1 || has_word(cmd->words, run->args[1]))
         return hf_help_command(cmd, cmd->name, out, err);
     const struct hf_command *sub =
         cmd->subs == NULL ? NULL : hf_command_find(cmd->subs, run->args[1]);
@@ -335,7 +355,7 @@ const struct hf_command hf_cmd_help = {
     .group = "Set up",
     .summary = "explain a command",
     .args = "[COMMAND [SUBCOMMAND]]",
-    .max_args = 2,
+    .max_args = 3,
     .flags = help_flag_rows,
     .n_flags = HF_ARRAY_LEN(help_flag_rows),
     .options_size = sizeof(struct help_options),
@@ -354,6 +374,7 @@ const struct hf_command hf_cmd_completion = {
     .group = "Set up",
     .summary = "print completions for a shell",
     .args = "bash|zsh|fish",
+    .words = "bash zsh fish",
     .min_args = 1,
     .max_args = 1,
     .examples = completion_examples,

@@ -65,8 +65,14 @@ static enum hf_code save(const char *path, const char *text, struct hf_err *err)
 {
     struct hf_file f = HF_FILE_CLOSED;
     HF_AUTO_FREE char *dir = hf_path_dir(path);
-    HF_TRY(hf_file_open(path, HF_FILE_CREATE_NEW, KEY_PERM, &f, err));
-    enum hf_code rc = hf_file_write_at(&f, text, strlen(text), 0, err);
+    enum hf_code rc = hf_file_open(path, HF_FILE_CREATE_NEW, KEY_PERM, &f, err);
+    if (rc == HF_E_EXISTS)
+        hf_err_hint(err,
+                    "what was encrypted with its key needs it: name another file; --show prints "
+                    "its id");
+    if (rc != HF_OK)
+        return rc;
+    rc = hf_file_write_at(&f, text, strlen(text), 0, err);
     if (rc == HF_OK)
         rc = hf_file_sync(&f, err);
     hf_file_close(&f);

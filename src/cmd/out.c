@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -137,9 +138,11 @@ static enum hf_code put_row(const struct hf_table *t, size_t row, const size_t *
         const char *text = t->cells[row * t->n_columns + c];
         bool is_last = c + 1 == t->n_columns;
         int pad = is_last ? 0 : (int)(widths[c] - width_of(text)) + GAP;
-        HF_TRY(hf_buf_appendf(out, err, "%s%*s%s", text, pad, "", is_last ? "\n" : ""));
+        HF_TRY(hf_buf_appendf(out, err, "%s%*s", text, pad, ""));
     }
-    return HF_OK;
+    while (out->len > 0 && out->data[out->len - 1] == ' ') /* of cells that are empty */
+        out->len--;
+    return hf_buf_append(out, "\n", 1, err);
 }
 
 enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, struct hf_err *err)
@@ -156,11 +159,65 @@ enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, struct hf_e
     return HF_OK;
 }
 
+/* Columns that a line takes; 0 where blocks would be no better. */
+static size_t widest_line(const struct hf_table *t)
+{
+    size_t widest = 0;
+    if (t->n_columns < 3)
+        return 0;
+    for (size_t c = 0; c < t->n_columns; c++) {
+        size_t column = 0;
+        for (size_t i = c; i < t->n_cells; i += t->n_columns) {
+            size_t w = width_of(t->cells[i]);
+            column = w > column ? w : column;
+        }
+        widest += column + (c > 0 ? GAP : 0);
+    }
+    return widest;
+}
+
+static enum hf_code put_block(const struct hf_table *t, size_t row, size_t name_width,
+                              struct hf_buf *out, struct hf_err *err)
+{
+    const char *const *cells = t->cells + row * t->n_columns;
+    HF_TRY(hf_buf_appendf(out, err, "%s\n", cells[0]));
+    for (size_t c = 1; c < t->n_columns; c++) {
+        const char *name = t->cells[c];
+        if (cells[c][0] == '\0' || strcmp(cells[c], "-") == 0)
+            continue;
+        HF_TRY(hf_buf_appendf(out, err, "  %s%*s%s\n", name,
+                              (int)(name_width - width_of(name)) + GAP, "", cells[c]));
+    }
+    return HF_OK;
+}
+
+enum hf_code hf_table_format_for(struct hf_table *t, size_t columns, struct hf_buf *out,
+                                 struct hf_err *err)
+{
+    size_t name_width = 0;
+    if (columns == 0 || widest_line(t) <= columns)
+        return hf_table_format(t, out, err);
+    for (size_t c = 1; c < t->n_columns; c++) {
+        size_t w = width_of(t->cells[c]);
+        name_width = w > name_width ? w : name_width;
+    }
+    for (size_t row = 1; row < t->n_cells / t->n_columns; row++)
+        HF_TRY(put_block(t, row, name_width, out, err));
+    return HF_OK;
+}
+
+/* 0: no terminal, or one that does not tell. */
+static size_t screen_columns(void)
+{
+    struct winsize w;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
 enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err)
 {
     struct hf_buf out;
     hf_buf_init(&out, HF_OUT_MAX);
-    enum hf_code rc = hf_table_format(t, &out, err);
+    enum hf_code rc = hf_table_format_for(t, screen_columns(), &out, err);
     if (rc == HF_OK && out.len > 0)
         rc = hf_out_write((const char *)out.data, out.len, err);
     hf_buf_deinit(&out);

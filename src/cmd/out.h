@@ -48,6 +48,12 @@ void hf_table_deinit(struct hf_table *t);
 void hf_table_cell(struct hf_table *t, const char *text);
 void hf_table_cellf(struct hf_table *t, const char *fmt, ...) HF_PRINTF(2, 3);
 HF_MUST enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, struct hf_err *err);
+/* The same for a screen of so many columns: where a line would be wider, each row is a block, its
+ * first cell and below that a line for each other one that says something. 0: as wide as it gets.
+ */
+HF_MUST enum hf_code hf_table_format_for(struct hf_table *t, size_t columns, struct hf_buf *out,
+                                         struct hf_err *err);
+/* Onto standard output, as wide as the terminal is. */
 HF_MUST enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err);
 
 bool hf_out_is_terminal(int fd);

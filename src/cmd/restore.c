@@ -628,7 +628,7 @@ static enum hf_code run_restore(struct hf_run *run, struct hf_err *err)
 static const struct hf_example examples[] = {
     {"holdfast restore /var/lib/app.db", "the newest state, to where the configuration has it"},
     {"holdfast restore -o /tmp/copy.db file:///var/backups/app", "out of a replica, elsewhere"},
-    {"holdfast restore -timestamp 2026-11-22T10:00:00Z -o /tmp/copy.db /var/lib/app.db",
+    {"holdfast restore -timestamp 2026-11-22T10:00:00Z -o copy.db /var/lib/app.db",
      "as it was at ten"},
     {"holdfast restore -f -o /srv/standby.db file:///mnt/backups/app", "a copy that stays current"},
     {"holdfast restore -all -f -map /var/lib=/srv/standby", "a warm standby of every database"},

@@ -117,6 +117,16 @@ static void test_version(void **state)
     result_free(&r);
 }
 
+/* A terminal of 80 columns breaks no line of a help text in two. */
+static void check_width(const char *text, const char *name)
+{
+    for (size_t len; *text != '\0'; text += len + (text[len] == '\n')) {
+        len = strcspn(text, "\n");
+        if (len > 80)
+            fail_msg("help of %s: longer than 80: %.*s", name, (int)len, text);
+    }
+}
+
 static void check_row(const struct hf_command *cmd, const char *name)
 {
     struct hf_buf out;
@@ -128,6 +138,7 @@ static void check_row(const struct hf_command *cmd, const char *name)
         fail_msg("%s: the summary ends in a full stop or holds a quote", name);
     hf_buf_init(&out, 1 << 20);
     assert_int_equal(hf_help_command(cmd, name, &out, NULL), HF_OK);
+    check_width(hf_buf_str(&out), name);
     for (size_t i = 0; i < cmd->n_flags; i++) {
         const struct hf_flag *f = &cmd->flags[i];
         char shown[80];
@@ -166,6 +177,10 @@ static void test_texts_are_complete(void **state)
                              CALL("completion", "fish")};
     for (size_t t = 0; t < HF_ARRAY_LEN(texts); t++) {
         assert_int_equal(texts[t].code, 0);
+        if (t == 0)
+            check_width(texts[t].out, "all");
+        else if (strstr(texts[t].out, t == 1 ? "what\\-if" : "what-if") == NULL)
+            fail_msg("text %zu does not name the gateway's questions", t);
         for (size_t i = 0; hf_commands[i] != NULL; i++) {
             if (strstr(texts[t].out, hf_commands[i]->name) == NULL)
                 fail_msg("text %zu does not name %s", t, hf_commands[i]->name);
@@ -177,6 +192,10 @@ static void test_texts_are_complete(void **state)
 static void test_help_of_one(void **state)
 {
     (void)state;
+    struct result q = CALL("help", "gateway", "usage"); /* a word of it, not a row */
+    assert_int_equal(q.code, 0);
+    assert_non_null(strstr(q.out, "usage: holdfast gateway [flags] [QUESTION]\n"));
+    result_free(&q);
     struct result a = CALL("help", "databases");
     struct result b = CALL("databases", "-h");
     struct result c = CALL("databases", "--help");
@@ -231,6 +250,10 @@ static void test_config_check(void **state)
     (void)state;
     char *good = write_config("dbs: [{path: /d/a.db, replica: {path: /r/a}}]\n");
     char *odd = write_config("adr: x\nmcp-addr: ':1'\n");
+    char *gw = write_config("gateway: {hosts: [{name: a, url: 'http://10.9.9.9:11434'}],\n"
+                            "  routes: [{name: r, to: [a/m]}]}\n");
+    char *bad = write_config("gateway: {hosts: [{name: a, url: 'http://10.9.9.9:11434'}],\n"
+                             "  routes: [{name: r, to: [nosuch/m]}]}\n");
     char want[400];
     struct result r = CALL("config", "check", good);
     assert_int_equal(r.code, 0);
@@ -244,14 +267,29 @@ static void test_config_check(void **state)
     assert_non_null(strstr(r.err, "mcp-addr: has no effect: "));
     assert_non_null(strstr(r.err, "holdfast config check: 1 unknown key\n"));
     result_free(&r);
+    r = CALL("config", "check", gw);
+    assert_int_equal(r.code, 0);
+    assert_non_null(strstr(r.out, ": gateway of 1 host, 1 route\n"));
+    result_free(&r);
+    r = CALL("config", "check", "--json", gw);
+    assert_non_null(strstr(r.out, "\"routes\": 1"));
+    result_free(&r);
+    r = CALL("config", "check", bad);
+    assert_int_equal(r.code, 2);
+    assert_non_null(strstr(r.err, "nosuch"));
+    result_free(&r);
     r = CALL("config", "migrate", odd);
     assert_int_equal(r.code, 0);
     assert_non_null(strstr(r.out, "# holdfast: adr unknown key (did you mean addr?)\nadr: x\n"));
     result_free(&r);
     unlink(good);
     unlink(odd);
+    unlink(gw);
+    unlink(bad);
     hf_free(good);
     hf_free(odd);
+    hf_free(gw);
+    hf_free(bad);
 }
 
 static void test_size_text(void **state)
@@ -286,8 +324,31 @@ static void test_table_widths(void **state)
     close(keep);
     char *text = slurp(f);
     assert_int_equal(rc, HF_OK);
-    assert_string_equal(text, "\xc3\xa6\xc3\xb8   x\na?b  \n");
+    assert_string_equal(text, "\xc3\xa6\xc3\xb8   x\na?b\n");
     hf_free(text);
+    hf_table_deinit(&t);
+}
+
+/* A screen too narrow for a line gets blocks. */
+static void test_narrow_table(void **state)
+{
+    (void)state;
+    static const char *const cells[] = {"path", "status", "txid", "/d/a.db", "ok",
+                                        "7",    "/b",     "bad",  "-"};
+    struct hf_table t;
+    struct hf_buf out;
+    hf_table_init(&t, 3);
+    for (size_t i = 0; i < HF_ARRAY_LEN(cells); i++)
+        hf_table_cell(&t, cells[i]);
+    hf_buf_init(&out, 4096);
+    assert_int_equal(hf_table_format_for(&t, 20, &out, NULL), HF_OK);
+    assert_string_equal(hf_buf_str(&out),
+                        "/d/a.db\n  status  ok\n  txid    7\n/b\n  status  bad\n");
+    hf_buf_reset(&out);
+    assert_int_equal(hf_table_format_for(&t, 21, &out, NULL), HF_OK); /* 7 + 2 + 6 + 2 + 4 */
+    assert_string_equal(hf_buf_str(&out),
+                        "path     status  txid\n/d/a.db  ok      7\n/b       bad     -\n");
+    hf_buf_deinit(&out);
     hf_table_deinit(&t);
 }
 
@@ -315,7 +376,8 @@ int main(void)
         cmocka_unit_test(test_every_row),    cmocka_unit_test(test_texts_are_complete),
         cmocka_unit_test(test_help_of_one),  cmocka_unit_test(test_databases),
         cmocka_unit_test(test_config_check), cmocka_unit_test(test_size_text),
-        cmocka_unit_test(test_table_widths), cmocka_unit_test(test_full_stdout),
+        cmocka_unit_test(test_table_widths), cmocka_unit_test(test_narrow_table),
+        cmocka_unit_test(test_full_stdout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,8 @@ struct page {
     enum hf_code rc;
 };
 
+enum { NAMED = 160 }; /* bytes of a key with its section */
+
 #define SAY(p, ...)                                                                                \
     do {                                                                                           \
         if ((p)->rc == HF_OK)                                                                      \
@@ -366,16 +368,38 @@ enum hf_code hf_docs_json_schema(struct hf_buf *out, struct hf_err *err)
     return hf_buf_append(out, "\n", 1, err);
 }
 
+/* "dbs[0].replicas[1].pack", as messages name a key, without what stands in brackets; one of
+ * several replicas is in the section of the only one. */
+static void without_indexes(const char *text, char out[NAMED])
+{
+    size_t n = 0;
+    while (*text != '\0' && n + 1 < NAMED) {
+        if (*text == '[')
+            text += strcspn(text, "]");
+        else
+            out[n++] = *text;
+        text += *text != '\0';
+    }
+    out[n] = '\0';
+    char *several = strstr(out, "replicas.");
+    if (several != NULL)
+        memmove(several + strlen("replica"), several + strlen("replicas"),
+                strlen(several + strlen("replicas")) + 1);
+}
+
 /* "dbs[].replica.sync-interval", "snapshot.retention" or "retention" name the key of a section. */
 static bool is_named(const struct hf_section *s, const struct hf_key *key, const char *text)
 {
-    char full[160];
-    char shorter[160];
+    char full[NAMED];
+    char plain[NAMED];
+    char asked[NAMED];
     if (strcmp(text, key->name) == 0)
         return true;
     snprintf(full, sizeof(full), "%s.%s", s->path, key->name);
-    snprintf(shorter, sizeof(shorter), "%s.%s", s->name, key->name);
-    return strcmp(text, full) == 0 || strcmp(text, shorter) == 0;
+    without_indexes(full, plain);
+    without_indexes(text, asked);
+    snprintf(full, sizeof(full), "%s.%s", s->name, key->name);
+    return strcmp(asked, plain) == 0 || strcmp(text, full) == 0;
 }
 
 static void explain_key(struct page *p, const struct hf_section *s, const struct hf_key *key)

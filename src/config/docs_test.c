@@ -259,6 +259,11 @@ static void test_explain(void **state)
     hf_buf_init(&out, PAGE_MAX);
     assert_int_equal(hf_docs_explain("dbs[].replica.retention", &out, NULL), HF_OK);
     assert_null(strstr(hf_buf_str(&out), "snapshot.retention\n")); /* only the one asked for */
+    static const char *const as_messages[] = {"dbs[0].replica.pack", "dbs.replica.pack",
+                                              "dbs[0].replicas[1].pack", "gateway.hosts[3].memory",
+                                              "gateway.hosts.memory"};
+    for (size_t i = 0; i < HF_ARRAY_LEN(as_messages); i++)
+        assert_int_equal(hf_docs_explain(as_messages[i], &out, &err), HF_OK);
     assert_int_equal(hf_docs_explain("retentoin", &out, &err), HF_E_NOT_FOUND);
     assert_string_equal(err.hint, "did you mean retention?");
     hf_buf_deinit(&out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codec/jsonscan.h"
+#include "gateway/budget.h"
 #include "gateway/plan_int.h"
 
 enum { NAME = 256, URL = 1024, RULES = 64, TIERS = 512 };
@@ -15,6 +16,7 @@ struct rule {
     bool to_claude;
     const char *tiers[TIERS];
     size_t n_tiers;
+    bool is_claude_said;          /* that claude has no model */
     struct hf_jsonscan_value map; /* {model: model there}; kind ABSENT: the same names */
 };
 
@@ -89,6 +91,23 @@ static enum hf_code add_host(struct tiers *t, const char *name,
     return hf_gw_builder_url(t->b, h, text[1]);
 }
 
+/* Prices are the configuration's; one that stands here only would be taken for one that counts. */
+static void warn_price(struct tiers *t, const struct hf_gw_host *h,
+                       const struct hf_jsonscan_value *provider)
+{
+    static const char *const keys[] = {"price_per_million_tokens_usd"};
+    struct hf_jsonscan_value v;
+    if (hf_jsonscan_find(provider->text, provider->len, keys, 1, &v, NULL) != HF_OK ||
+        v.kind != HF_JSON_NUMBER || v.len > 20 ||
+        hf_gw_price_find(t->b->conf, h->name, h->model == NULL ? "" : h->model) != NULL)
+        return;
+    hf_gw_builder_warn(
+        t->b,
+        "the price of %s in the tier file does not count, its models are taken to cost "
+        "nothing: gateway.prices: [{model: \"%s/*\", input: %.*s, output: %.*s}]",
+        h->name, h->name, (int)v.len, v.text, (int)v.len, v.text);
+}
+
 static enum hf_code add_provider(struct tiers *t, const char *name,
                                  const struct hf_jsonscan_value *value)
 {
@@ -102,6 +121,7 @@ static enum hf_code add_provider(struct tiers *t, const char *name,
     h->kind = strcmp(name, "claude") == 0 ? HF_CONFIG_ANTHROPIC : HF_CONFIG_OPENAI;
     if (text[1][0] != '\0' && strcmp(text[1], "from configuration") != 0)
         h->model = hf_arena_strdup(t->b->plan->arena, text[1]);
+    warn_price(t, h, value);
     return hf_gw_builder_url(t->b, h, text[0]);
 }
 
@@ -220,7 +240,9 @@ static bool has_tier(const struct rule *r, const char *tier)
     return false;
 }
 
-static void apply_rule(struct tiers *t, const struct rule *r, struct hf_gw_route *route)
+/* is_first: of the routes of a tier, its number, its name and its model; what is wrong is said
+ * once. */
+static void apply_rule(struct tiers *t, struct rule *r, struct hf_gw_route *route, bool is_first)
 {
     struct hf_gw_plan *p = t->b->plan;
     struct hf_gw_candidate c = {.when_down = HF_GW_BIT(r->host)};
@@ -229,7 +251,7 @@ static void apply_rule(struct tiers *t, const struct rule *r, struct hf_gw_route
         c.host = r->to_host;
         c.model = model;
         hf_gw_builder_add(t->b, route, &c);
-    } else if (r->to_host < p->n_hosts) {
+    } else if (r->to_host < p->n_hosts && is_first) {
         hf_gw_builder_warn(t->b,
                            "route %s: %s is not in the map to %s, so requests wait when %s "
                            "is down",
@@ -240,10 +262,13 @@ static void apply_rule(struct tiers *t, const struct rule *r, struct hf_gw_route
     if (!r->to_claude || claude == p->n_hosts)
         return;
     if (p->hosts[claude].model == NULL) {
-        hf_gw_builder_warn(t->b,
-                           "route %s goes to claude when %s is down, but no model is "
-                           "configured (gateway.hosts, name: claude, model: ...)",
-                           route->name, p->hosts[r->host].name);
+        if (!r->is_claude_said)
+            hf_gw_builder_warn(
+                t->b,
+                "what %s has goes to claude when %s is down, but claude has no model: "
+                "gateway.hosts: [{name: claude, model: ...}]",
+                p->hosts[r->host].name, p->hosts[r->host].name);
+        r->is_claude_said = true;
         return;
     }
     c.host = claude;
@@ -290,7 +315,7 @@ static enum hf_code provider_route(struct tiers *t, const char *name,
 /* ---- routes ---- */
 
 static enum hf_code tier_route(struct tiers *t, const char *tier, const char *name,
-                               const struct hf_gw_candidate *first)
+                               const struct hf_gw_candidate *first, bool *is_first)
 {
     if (hf_gw_plan_route(t->b->plan, name) != NULL)
         return HF_OK; /* the configuration's own, or another tier with the same model */
@@ -300,8 +325,9 @@ static enum hf_code tier_route(struct tiers *t, const char *tier, const char *na
     hf_gw_builder_add(t->b, route, first);
     for (size_t i = 0; i < t->n_rules; i++) {
         if (t->all[i].host == first->host && has_tier(&t->all[i], tier))
-            apply_rule(t, &t->all[i], route);
+            apply_rule(t, &t->all[i], route, *is_first);
     }
+    *is_first = false;
     return HF_OK;
 }
 
@@ -319,9 +345,10 @@ static enum hf_code add_tier(struct tiers *t, const char *tier,
         return hf_err_set(t->b->err, HF_E_INVALID, "has no model");
     c.model = hf_arena_strdup(t->b->plan->arena, text[1]);
     snprintf(name, sizeof(name), "tier-%s", tier);
-    HF_TRY(tier_route(t, tier, tier, &c));
-    HF_TRY(tier_route(t, tier, name, &c));
-    return tier_route(t, tier, c.model, &c);
+    bool is_first = true;
+    HF_TRY(tier_route(t, tier, tier, &c, &is_first));
+    HF_TRY(tier_route(t, tier, name, &c, &is_first));
+    return tier_route(t, tier, c.model, &c, &is_first);
 }
 
 enum hf_code hf_gw_tiers_routes(struct hf_gw_builder *b, const char *text, size_t len)

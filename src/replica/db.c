@@ -137,11 +137,22 @@ void db_clear_error(struct db *db)
     db->last_error = NULL;
 }
 
+/* The same failure again: services put a number of the request behind what they say. */
+static bool is_said_again(const char *was, const char *text)
+{
+    static const char mark[] = " (request ";
+    const char *a = was == NULL ? NULL : strstr(was, mark);
+    const char *b = strstr(text, mark);
+    if (a == NULL || b == NULL)
+        return was != NULL && strcmp(was, text) == 0;
+    return a - was == b - text && memcmp(was, text, (size_t)(b - text)) == 0;
+}
+
 static void note_error(struct db *db, const char *what, const struct hf_err *err)
 {
     db->errors++;
     db->last_code = err->code;
-    if (db->last_error != NULL && strcmp(db->last_error, err->text) == 0)
+    if (is_said_again(db->last_error, err->text))
         return;
     hf_log(HF_LOG_ERROR, what, HF_F_STR("db", db->path), HF_F_STR("code", hf_code_word(err->code)),
            HF_F_ERR(err), HF_F_END);

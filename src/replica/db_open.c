@@ -92,7 +92,7 @@ static void open_live(struct db *db, struct hf_live *live, bool is_main_unchange
     }
     hf_live_close(live);
     if (rc == HF_E_CONFLICT || rc == HF_E_CORRUPT) {
-        if (is_known)
+        if (is_known && db->last_error == NULL) /* else it was said before the retry */
             hf_log(HF_LOG_INFO, "rebase", HF_F_STR("db", db->path), HF_F_STR("reason", err.text),
                    HF_F_END);
         db_base_prepare(db);

@@ -64,6 +64,8 @@ def test_wrong_use(holdfast, tmp_path):
     holdfast("cost", "-config", c, "--prices", c).failed(2, "c.yml")
     holdfast("cost", "-config", c, "--socket", str(tmp_path / "none.sock")).failed(3, "none.sock")
     # What can't be known is said, and costs nothing.
+    said = holdfast("cost", "-config", c).ok().err
+    assert said.count("counted as idle") == 1 and "--writes-per-second" in said, said
     r = holdfast("cost", "-config", c, "--json").ok().json()
     assert r["databases"][0]["from"] == "unknown" and "empty" in r["databases"][0]["error"]
     assert r["total"]["writes"] == 0

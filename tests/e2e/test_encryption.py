@@ -61,7 +61,7 @@ def test_keygen(holdfast, keygen, tmp_path):
         text = f.read()
     key = text.splitlines()[1]
     assert text.startswith("# key id " + key_id) and len(key) == 44
-    holdfast("keygen", path).failed(4)
+    holdfast("keygen", path).failed(4, "name another file")
     assert open(path).read() == text
     assert holdfast("keygen", "--show", path).ok().out == key_id + "  writes\n"
     other = holdfast("keygen").ok().out.splitlines()
@@ -195,7 +195,10 @@ def test_turned_on_later_and_keys_changed(holdfast, make_db, keygen, tmp_path):
     dbtool.commit(db)
     strict = file_conf(tmp_path, db, enc(first), "strict.yml")
     r = holdfast("replicate", "-once", "-config", strict)
-    assert r.code != 0 and "not encrypted" in r.err + r.out and "allow-plain" in r.err + r.out
+    said = r.err + r.out
+    assert r.code != 0 and "not encrypted" in said and "allow-plain" in said
+    assert said.count("msg=rebase") <= 1, said  # not again with every retry
+    assert said.count("file://") == 2, said  # in the log and at the end, and once in each
     steps = (enc(first, **{"allow-plain": True}), enc([second, first], **{"allow-plain": True}))
     for i, step in enumerate(steps):
         c = file_conf(tmp_path, db, step, "step%d.yml" % i, **{"l0-retention": "1h"})

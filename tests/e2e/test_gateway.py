@@ -353,7 +353,12 @@ def test_fleet_file_and_what_if(holdfast, tmp_path):
     file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet,
                                             "listen": "127.0.0.1:%d" % free_port()}}))
     said = holdfast("gateway", "-config", file, "--config-validate").ok().err
-    assert "goes to claude when forge is down" in said and "2t" in said
+    assert said.count("goes to claude when forge is down") == 1 and "2t" in said
+    advice = [{"model": "together/*", "input": 0.88, "output": 0.88}]
+    assert 'prices: [{model: "together/*", input: 0.88, output: 0.88}]' in said
+    file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet, "prices": advice,
+                                            "listen": "127.0.0.1:%d" % free_port()}}))
+    assert "price of" not in holdfast("gateway", "-config", file, "--config-validate").ok().err
     file.write_text(json.dumps({"gateway": {"node": "anvil", "tier-routing": fleet, "listen": ":11434"}}))
     holdfast("gateway", "-config", file, "--config-validate").failed(2, "own address")
 
@@ -365,5 +370,7 @@ def test_questions(two):
     gone = g.cli("what-if", "--down", "a", "--json").ok().json()
     assert gone["routes"][0]["decision"] == "failover"
     g.cli("what-if").failed(2, "what-if --down HOST")
+    status = g.cli("status").ok().out
+    assert "under way  0\n" in status and "uptime " in status and "_" not in status, status
     g.p.stop()
     g.cli("status").failed(6, "running")

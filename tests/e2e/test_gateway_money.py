@@ -279,7 +279,7 @@ def test_every_request_is_in_the_journal(house, holdfast):
     assert [r["cost"] for r in usage if r["route"] == "far"] == ["0.000342"]
     assert "kim" in g.cli("usage", "--since", "1h").ok().out
     watch = holdfast.start("gateway", "usage", "--watch", "-config", g.file)
-    procs.wait_until(lambda: watch.text().count("tokens_in") >= 2, why=watch.text)
+    procs.wait_until(lambda: watch.text().count("tokens in") >= 2, why=watch.text)
     watch.kill()
     watch = holdfast.start("gateway", "hosts", "--watch", "-config", g.file)
     procs.wait_until(lambda: watch.text().count("address") >= 2, why=watch.text)
@@ -528,8 +528,9 @@ def test_override_by_command(house, tmp_path):
     g.cli("override", "clear", "cloud").ok()
     g.wait_hosts(cloud="up")
     assert "cloud" not in json.loads(file.read_text())
-    g.cli("override", "clear", "cloud").failed(2, "no override")
-    g.cli("override", "set", "nobody").failed(2, "no host")
+    g.cli("override", "clear", "cloud").failed(3, "no override")
+    r = g.cli("override", "set", "nobody").failed(3, "no host")
+    assert "{" not in r.err  # its text, not its JSON
     assert "24h" in g.cli("override", "set", "cloud").ok().err
 
 
@@ -546,7 +547,7 @@ def test_pin_of_a_route(house, tmp_path):
     Answer(g.port, "openai", "both", False, headers={"X-Holdfast-Pin-Host": "cloud"}).whole("cloud")
     listed = g.cli("override", "list", "--json").ok().json()["overrides"]
     assert [(o["kind"], o["name"], o["pin"]) for o in listed] == [("route", "both", "local")]
-    g.cli("override", "pin", "near", "cloud").failed(2, "does not go to")
+    g.cli("override", "pin", "near", "cloud").failed(3, "does not go to")
     g.cli("override", "clear", "both").ok()
     Answer(g.port, "openai", "both", False).whole("cloud")
     text = json.loads(file.read_text())

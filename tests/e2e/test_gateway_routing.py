@@ -84,6 +84,7 @@ def test_what_if_a_host_goes_tells_what_fits_where(make):
     assert b["added_bytes"] == 50 * GIB * 9 // 8 and b["fits"] == "no"
     text = g.cli("what-if", "--down", "a").ok().out
     assert "redirects" in text and "b/big:1" in text and "pauses" in text
+    assert "requests per hour" in text and "40.0 GB" in text and "_" not in text.split("\n")[0]
     assert g.get("/holdfast/what-if")[0] == 400 and g.get("/holdfast/what-if?down=zz")[0] == 400
 
 
