@@ -73,6 +73,8 @@ enum {
     DB_ROOM_MIN_BYTES = 1 << 20, /* memory a database may always capture into */
     DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
     DB_SHIP_GAP_MS = 200,        /* between early uploads of less */
+    DB_TORN_MS = 10,             /* a wal-index torn for longer: is its writer alive? ... */
+    DB_TORN_LOOK_MS = 50,        /* ... looked at at least this often */
     DB_CKPT_EVENT_MS = 500,      /* a checkpoint without a write for so long has died */
     DB_AWAIT_MS = 200, /* fast polling for the end of an application's checkpoint, at most */
     DB_SPIN_US = 1000, /* ... on the spot for a short one */

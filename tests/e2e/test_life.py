@@ -336,6 +336,27 @@ def test_torn_wal_index(kept, held):
     k.stop().same()
 
 
+def test_torn_wal_index_of_a_live_writer(kept, held):
+    """A writer that is held up between the two copies (a page fault, a busy machine) has the write lock and will
+    go on: the log is not let go of, or he could restart it meanwhile and a re-base would follow."""
+    k = kept()
+    dbtool.create(k.db)
+    k.start("-log-level", "debug").shipped()
+    h = held(k.db, "INSERT INTO item(n, body) VALUES(1, 'before')")
+    k.same_soon()
+    before = len(k.said("to=sql"))
+    h.do("BEGIN IMMEDIATE; INSERT INTO item(n, body) VALUES(2, 'torn')")
+    with open(k.db + "-shm", "r+b") as f:
+        f.seek(8)
+        f.write(bytes([200]))
+    time.sleep(2.5)    # each second every database is looked at
+    h.do("COMMIT")     # writes both copies anew
+    k.same_soon()
+    h.close()
+    assert len(k.said("to=sql")) == before and not k.said("msg=rebase"), k.p.text()
+    k.stop().same()
+
+
 def test_short_lived_writers(kept):
     """A command-line program that opens, writes and closes, again and again."""
     k = kept()
