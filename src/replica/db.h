@@ -31,8 +31,8 @@ struct engine;
     X(DB_COLD, "cold", "nothing open; main file proven to hold the shipped TXID")                  \
     X(DB_COLD_BASE, "snapshot", "image of a database nobody has open")                             \
     X(DB_SQL, "sql", "the SQL child converts, recovers or closes it")                              \
-    X(DB_BASE_PREP, "rebase", "bringing page checksums to the replica's TXID")                     \
-    X(DB_BASE_SCAN, "rebase", "reading the main file while capture goes on")                       \
+    X(DB_BASE_PREP, "image",  "bringing page checksums to the replica's TXID")                     \
+    X(DB_BASE_SCAN, "image",  "reading the main file while capture goes on")                       \
     X(DB_LIVE, "replicating", "following the log")                                                 \
     X(DB_RETRY, "error", "waiting to try again")                                                   \
     X(DB_CLOSED, "closed", "the engine is ending")
@@ -442,6 +442,10 @@ uint64_t db_ship_due_at(const struct db *db);
 void db_base_cold(struct db *db);
 void db_base_prepare(struct db *db);
 void db_base_step(struct db *db);
+/* A piece of work on an image is under way that only its end ends: an upload, a read of the replica. */
+bool db_base_is_leaving(const struct db *db);
+/* How far an image is, in words; false if there is none under way. */
+bool db_base_tell(const struct db *db, char *text, size_t size);
 void db_base_drop(struct db *db);
 
 /* ---- db_sql.c ---- */
