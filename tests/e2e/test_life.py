@@ -357,6 +357,31 @@ def test_torn_wal_index_of_a_live_writer(kept, held):
     k.stop().same()
 
 
+def test_databases_compact_one_after_the_other(holdfast, tmp_path):
+    """Each at a moment of its own within the interval: all at once would stand in the way of what they ship."""
+    dbs = [str(tmp_path / ("d%d.db" % i)) for i in range(10)]
+    for db in dbs:
+        dbtool.create(db)
+    c = replicas.config(str(tmp_path / "c.yml"), {db: {"type": "file", "path": db + "-replica", "sync-interval": "20ms"}
+                                                  for db in dbs}, levels=[{"interval": "6s"}])
+    p = holdfast.start("replicate", "-config", c, "-log-level", "debug")
+    seen = {}
+
+    def compacted():
+        for db in dbs:
+            if db not in seen:
+                dbtool.commit(db, 1)
+        for line in p.text().splitlines():
+            if "msg=compacted" in line and "level=1" in line:
+                words = dict(w.split("=", 1) for w in line.split() if "=" in w)
+                at = words["time"].split("T")[1].rstrip("Z").split(":")
+                seen.setdefault(words["db"], int(at[0]) * 3600 + int(at[1]) * 60 + float(at[2]))
+        return len(seen) == len(dbs)
+    procs.wait_until(compacted, timeout=60, every=0.3, why=p.text)
+    assert (max(seen.values()) - min(seen.values())) % 86400 > 1.5, seen
+    assert p.stop() == 0, p.text()
+
+
 def test_short_lived_writers(kept):
     """A command-line program that opens, writes and closes, again and again."""
     k = kept()
