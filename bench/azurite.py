@@ -183,11 +183,12 @@ class AbsReplica:
                 "account-key": KEY, "bucket": self.cont, "path": name}
 
     def quick(self):
-        """objects by the access log alone (no LIST): {rel: (time, 0)}"""
+        """objects by the access log alone (no LIST): {rel: (time, 0)}; not the trial of create-only
+        puts, which comes before the first file and is deleted"""
         pre = "/" + self.cont + "/"
         o = {}
         for t, kind, path, st in list(self.az.events[self.e0:]):
-            if kind in ("PUT blob", "PUT blocklist") and st == 201 and path.startswith(pre):
+            if kind in ("PUT blob", "PUT blocklist") and st == 201 and path.startswith(pre) and "/probe/" not in path:
                 o[path[len(pre):]] = (t, 0)
         return o
 

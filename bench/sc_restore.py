@@ -66,7 +66,7 @@ def sc_restore(ctx, ad):
     w = Writer(ctx.tool, spec, ["--rate", a.rate, "--seconds", a.seconds, "--sync", a.sync]).wait()
     R["increment_writer"] = {k: w.get(k) for k in ("committed", "wal_appended_bytes", "elapsed_s")}
     quiesce(rep, a.quiet, a.limit)
-    p.stop()
+    R["stop_rc"] = p.stop()
     quiesce(rep, 1, 10)
     objs = rep.objects()
     R["replica"] = sizes(ad, objs)

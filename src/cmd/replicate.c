@@ -23,7 +23,10 @@
 #include "replica/engine.h"
 #include "replica/restore.h"
 
-enum { SYNC_SLICE_MS = 200 };
+enum {
+    SYNC_SLICE_MS = 200,
+    IMAGE_GRACE_MS = 10000, /* after an image for what was committed meanwhile */
+};
 
 struct options {
     struct hf_config_flags config;
@@ -126,16 +129,42 @@ static bool is_again(const sigset_t *set)
     return true;
 }
 
+static void note_image(void *arg, const struct hf_db_status *s)
+{
+    bool *is_leaving = arg;
+    *is_leaving = *is_leaving || s->is_image_leaving;
+}
+
+/* The end of an image's upload is waited for in any case: then with what was committed since. */
+static uint64_t extend_for_image(struct hf_engine *e, uint64_t end_ms, bool *is_told,
+                                 const struct hf_err *why)
+{
+    bool is_leaving = false;
+    uint64_t now = hf_clock_mono_ms();
+    if (now < end_ms)
+        return end_ms;
+    hf_engine_status(e, note_image, &is_leaving);
+    if (!is_leaving)
+        return end_ms;
+    if (!*is_told)
+        hf_log(HF_LOG_WARN, "waiting on for an image", HF_F_ERR(why), HF_F_END);
+    *is_told = true;
+    return now + IMAGE_GRACE_MS;
+}
+
 /* The last sync; a second signal ends it early. */
 static enum hf_code final_sync(struct hf_engine *e, const sigset_t *set, int64_t timeout_ms,
                                struct hf_err *err)
 {
     uint64_t end = hf_clock_mono_ms() + (uint64_t)timeout_ms;
     enum hf_code rc = HF_E_TIMEOUT;
+    bool is_told = false;
     while (rc == HF_E_TIMEOUT) {
         rc = hf_engine_sync(e, SYNC_SLICE_MS, err);
         if (rc == HF_E_TIMEOUT && is_again(set))
             return hf_err_wrap(err, "last sync cut short by a second signal");
+        if (rc == HF_E_TIMEOUT)
+            end = extend_for_image(e, end, &is_told, err);
         if (hf_clock_mono_ms() >= end)
             break;
     }

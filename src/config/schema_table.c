@@ -433,7 +433,8 @@ static const struct hf_key root_keys[] = {
      .doc = "Program to run while replicating; replicate ends when it does. -exec wins."},
     {.name = "shutdown-sync-timeout", .kind = HF_KEY_MS, .offset = F(shutdown_sync_timeout_ms),
      .def = "30s", .max = DAY_MS, .since = "0.5",
-     .doc = "How long the last sync is tried when asked to stop; 0 = once."},
+     .doc = "How long the last sync is tried when asked to stop; 0 = once. The upload of an image "
+            "that is under way is waited for in any case."},
     {.name = "shutdown-sync-interval", .kind = HF_KEY_MS, .offset = F(shutdown_sync_interval_ms),
      .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5",
      .not_honoured = "the last sync is not repeated: it goes on until it is done or "

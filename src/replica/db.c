@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "ltx/crc64.h"
 
 enum { DB_MAGIC = 0x48444230 };
 
@@ -240,6 +241,17 @@ void db_start(struct db *db)
     db_init_begin(db);
 }
 
+/* Not all databases of a program compact at one moment: that would stand in the way of what they
+ * ship. Spread over the shortest level, at most DB_PHASE_MAX_MS; the same at each start. */
+static int64_t phase_of(const struct db *db)
+{
+    int64_t spread_ms = db->e->cfg->n_levels > 0 ? db->e->cfg->level_interval_ms[0] : 0;
+    if (spread_ms > DB_PHASE_MAX_MS)
+        spread_ms = DB_PHASE_MAX_MS;
+    uint64_t hash = hf_crc64(0, db->path, strlen(db->path));
+    return spread_ms > 0 ? (int64_t)(hash % (uint64_t)spread_ms) : 0;
+}
+
 struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_err *err)
 {
     struct db *db = hf_calloc(1, sizeof(*db));
@@ -254,6 +266,7 @@ struct db *db_new(struct engine *e, const struct hf_config_db *conf, struct hf_e
     db->wal_path = hf_asprintf("%s-wal", db->path);
     db->name = strrchr(db->path, '/') + 1;
     db->meta = hf_strdup(conf->meta_path);
+    db->phase_ms = phase_of(db);
     pthread_mutex_init(&db->sums_lock, NULL);
     if (db_dests_open(db, err) != HF_OK) {
         db_free(db);

@@ -31,8 +31,8 @@ struct engine;
     X(DB_COLD, "cold", "nothing open; main file proven to hold the shipped TXID")                  \
     X(DB_COLD_BASE, "snapshot", "image of a database nobody has open")                             \
     X(DB_SQL, "sql", "the SQL child converts, recovers or closes it")                              \
-    X(DB_BASE_PREP, "rebase", "bringing page checksums to the replica's TXID")                     \
-    X(DB_BASE_SCAN, "rebase", "reading the main file while capture goes on")                       \
+    X(DB_BASE_PREP, "image", "bringing page checksums to the replica's TXID")                      \
+    X(DB_BASE_SCAN, "image", "reading the main file while capture goes on")                        \
     X(DB_LIVE, "replicating", "following the log")                                                 \
     X(DB_RETRY, "error", "waiting to try again")                                                   \
     X(DB_CLOSED, "closed", "the engine is ending")
@@ -73,6 +73,9 @@ enum {
     DB_ROOM_MIN_BYTES = 1 << 20, /* memory a database may always capture into */
     DB_SHIP_NOW_BYTES = 4 << 20, /* pending that is shipped at once */
     DB_SHIP_GAP_MS = 200,        /* between early uploads of less */
+    DB_PHASE_MAX_MS = 30000,     /* levels of all databases are spread over so long */
+    DB_TORN_MS = 10,             /* a wal-index torn for longer: is its writer alive? ... */
+    DB_TORN_LOOK_MS = 50,        /* ... looked at at least this often */
     DB_CKPT_EVENT_MS = 500,      /* a checkpoint without a write for so long has died */
     DB_AWAIT_MS = 200, /* fast polling for the end of an application's checkpoint, at most */
     DB_SPIN_US = 1000, /* ... on the spot for a short one */
@@ -208,6 +211,7 @@ struct db {
     char *wal_path;
     const char *name; /* last part of path */
     char *meta;
+    int64_t phase_ms;           /* its levels are due so long after the boundary */
     struct hf_replica *replica; /* capture ships here: the only destination, or the spool */
     struct dest *dests;
     size_t n_dests;
@@ -344,7 +348,7 @@ struct engine {
     size_t n_hot;
     uint64_t now_ms; /* of this turn */
     uint64_t tick_count;
-    int64_t last_level_ms[HF_LIMIT_LEVELS];
+    int64_t last_tick_ms; /* wall time up to which upkeep was looked at */
     uint64_t last_sql_ms;
     size_t busy_jobs;
     size_t pending_bytes; /* captured pages over all databases, as of their last look: in memory */
@@ -440,6 +444,11 @@ uint64_t db_ship_due_at(const struct db *db);
 void db_base_cold(struct db *db);
 void db_base_prepare(struct db *db);
 void db_base_step(struct db *db);
+/* A piece of work on an image is under way that only its end ends: an upload, a read of the
+ * replica. */
+bool db_base_is_leaving(const struct db *db);
+/* How far an image is, in words; false if there is none under way. */
+bool db_base_tell(const struct db *db, char *text, size_t size);
 void db_base_drop(struct db *db);
 
 /* ---- db_sql.c ---- */

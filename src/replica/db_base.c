@@ -7,6 +7,7 @@
  *   scan    chunk by chunk through the capture thread while capture goes on (replica/base.h)
  * When the replica holds something already, only pages whose checksum differs are shipped.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -510,6 +511,32 @@ static void finish_scan(struct db *db)
     /* a full one is too large to lie here until everybody has it */
     db->base_dest = db->sums_path == NULL ? db_dest_for_image(db) : NULL;
     db_submit(db, LANE_BASE, finish_work, finish_done);
+}
+
+bool db_base_is_leaving(const struct db *db)
+{
+    bool is_read = db->state == DB_BASE_SCAN && db->base_next > db->base_pages;
+    return db_lane_busy(db, LANE_BASE) &&
+           (db->state == DB_COLD_BASE || db->state == DB_BASE_PREP || is_read);
+}
+
+bool db_base_tell(const struct db *db, char *text, size_t size)
+{
+    if (db->state == DB_BASE_PREP)
+        snprintf(text, size, "what the replica holds is being read for an image");
+    if (db->state != DB_BASE_SCAN)
+        return db->state == DB_BASE_PREP;
+    const char *kind = db->sums_path == NULL ? "its image" : "the difference to its replica";
+    uint64_t page_size = db->next_pos.page_size;
+    unsigned long long all = db->base_pages * page_size >> 20;
+    unsigned long long done = (db->base_next - 1) * page_size >> 20;
+    uint64_t since = hf_capture_pending_bytes(db->cap) + hf_capture_spilled_bytes(db->cap);
+    if (db->base_next <= db->base_pages)
+        snprintf(text, size, "%s is being read, %llu of %llu MiB", kind, done, all);
+    else
+        snprintf(text, size, "%s (%llu MiB) is being uploaded, %llu KiB committed since then wait",
+                 kind, all, (unsigned long long)since >> 10);
+    return true;
 }
 
 /* After a look: the next piece of work, if none is under way. */

@@ -112,6 +112,23 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
     plan_relook(db, now, is_behind || (!look->has_new && now - db->last_event_ms < 20));
 }
 
+/* The header of the index is half written. While somebody holds the write lock he is alive: held up
+ * by a page fault or a busy machine, he will finish it. With the lock in our hand nobody will. */
+static bool is_index_abandoned(struct db *db, uint64_t now)
+{
+    struct hf_walindex h;
+    uint32_t backfill = 0;
+    struct hf_live *live = hf_capture_live(db->cap);
+    if (now - db->torn_since_ms <= DB_TORN_MS)
+        return false;
+    if (!db->holds_write && hf_live_take_write(live, NULL) != HF_OK)
+        return false;
+    bool is_torn = hf_live_index(live, &h, &backfill) == HF_WALINDEX_TORN;
+    hf_live_drop_write(live);
+    db->holds_write = false;
+    return is_torn;
+}
+
 static void look_failed(struct db *db, const struct hf_look *look, enum hf_code rc,
                         struct hf_err *err, uint64_t now)
 {
@@ -125,12 +142,15 @@ static void look_failed(struct db *db, const struct hf_look *look, enum hf_code 
     }
     if (db->torn_since_ms == 0)
         db->torn_since_ms = now;
-    if (look->wants_recovery && now - db->torn_since_ms > 10 && db->batch.pages == NULL) {
+    if (look->wants_recovery && db->batch.pages == NULL && is_index_abandoned(db, now)) {
+        hf_log(HF_LOG_WARN, "wal-index left half written, recovering", HF_F_STR("db", db->path),
+               HF_F_U64("torn_ms", now - db->torn_since_ms), HF_F_END);
         db_let_go(db);
         db_sql_closed(db, HF_SQL_TOUCH);
         return;
     }
-    db_wake_at(db, now + 1);
+    uint64_t wait = (now - db->torn_since_ms) / 8;
+    db_wake_at(db, now + (wait < 1 ? 1 : wait < DB_TORN_LOOK_MS ? wait : DB_TORN_LOOK_MS));
 }
 
 static uint64_t room(uint64_t limit, uint64_t used, uint64_t max)

@@ -85,23 +85,22 @@ static void wake_loop(void *arg)
     hf_loop_wake(&e->loop);
 }
 
-/* Levels whose boundary (a multiple of their interval) was passed since the last tick. */
-static unsigned levels_due(struct engine *e, int64_t now_ms)
+/* A multiple of the interval, moved by the phase, lies between the last tick and now. */
+static bool is_passed(const struct engine *e, int64_t interval_ms, int64_t phase_ms, int64_t now_ms)
+{
+    return interval_ms > 0 &&
+           (now_ms - phase_ms) / interval_ms != (e->last_tick_ms - phase_ms) / interval_ms;
+}
+
+static void dest_upkeep_tick(struct engine *e, struct dest *d, int64_t now_ms)
 {
     unsigned due = 0;
     for (size_t i = 0; i < e->cfg->n_levels; i++) {
-        int64_t iv = e->cfg->level_interval_ms[i];
-        if (iv > 0 && now_ms / iv != e->last_level_ms[i + 1] / iv)
+        int64_t interval_ms = e->cfg->level_interval_ms[i];
+        if (d->n_inputs[i + 1] > 0 && is_passed(e, interval_ms, d->db->phase_ms, now_ms))
             due |= 1u << (i + 1);
-        e->last_level_ms[i + 1] = now_ms;
     }
-    return due;
-}
-
-static void dest_upkeep_tick(struct engine *e, struct dest *d, unsigned due, int64_t now_ms)
-{
-    int64_t iv = d->conf->snapshot_interval_ms;
-    if (iv > 0 && now_ms / iv != e->last_level_ms[HF_LEVEL_SNAPSHOT] / iv)
+    if (is_passed(e, d->conf->snapshot_interval_ms, 0, now_ms))
         due |= 1u << HF_LEVEL_SNAPSHOT;
     if (due != 0)
         db_upkeep_due(d, due);
@@ -109,12 +108,11 @@ static void dest_upkeep_tick(struct engine *e, struct dest *d, unsigned due, int
 
 static void upkeep_tick(struct engine *e, int64_t now_ms)
 {
-    unsigned due = levels_due(e, now_ms);
     for (size_t i = 0; i < e->n_dbs; i++) {
         for (size_t k = 0; k < e->dbs[i]->n_dests; k++)
-            dest_upkeep_tick(e, &e->dbs[i]->dests[k], due, now_ms);
+            dest_upkeep_tick(e, &e->dbs[i]->dests[k], now_ms);
     }
-    e->last_level_ms[HF_LEVEL_SNAPSHOT] = now_ms;
+    e->last_tick_ms = now_ms;
 }
 
 static void net_tick(struct engine *e)
@@ -235,8 +233,7 @@ static void init_loop(struct engine *e)
     hf_timer_start(&e->tick, TICK_MS, TICK_MS);
     pthread_mutex_init(&e->call_lock, NULL);
     e->mailbox = hf_mailbox_new(wake_loop, e);
-    for (int i = 0; i < HF_LIMIT_LEVELS; i++)
-        e->last_level_ms[i] = hf_clock_wall_ms();
+    e->last_tick_ms = hf_clock_wall_ms();
 }
 
 static void free_engine(struct hf_engine *he)

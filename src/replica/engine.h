@@ -57,6 +57,7 @@ struct hf_db_status {
     uint64_t rebases;
     const char *type;         /* of the replica: "file" */
     bool is_stopped;          /* hf_engine_stop_db */
+    bool is_image_leaving;    /* work on an image that hf_engine_stop would wait for */
     uint64_t db_bytes;        /* as of the newest TXID */
     int64_t last_sync_ms;     /* wall time of the last upload; 0 = none since the start */
     int64_t next_snapshot_ms; /* wall time; 0 = none by time */

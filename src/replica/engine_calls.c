@@ -52,7 +52,10 @@ bool engine_call_run(struct engine *e, struct engine_call *call, uint64_t timeou
 void engine_tell_behind(const struct db *db, char *text, size_t size)
 {
     const struct dest *d = db_dest_behind(db);
-    const char *why = db->last_error == NULL ? db_state_word(db->state) : db->last_error;
+    char image[128] = "";
+    const char *why = db->last_error;
+    if (why == NULL)
+        why = db_base_tell(db, image, sizeof(image)) ? image : db_state_word(db->state);
     if (d == NULL) {
         snprintf(text, size, "%s is not in its replica: %s", db->path, why);
         return;
@@ -138,6 +141,7 @@ static void status_of(const struct db *db, struct hf_db_status *s)
         .spool_bytes = db->spool.bytes,
         .type = hf_replica_type_word(db->dests[0].conf->type),
         .is_stopped = db->state == DB_CLOSED,
+        .is_image_leaving = db_base_is_leaving(db),
         .db_bytes = (uint64_t)db->pos.commit * db->pos.page_size,
         .last_sync_ms = db->last_sync_ms,
         .next_snapshot_ms = next_snapshot(db->dests[0].conf),

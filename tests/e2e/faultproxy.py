@@ -6,7 +6,7 @@
 Faults: reset-before (nothing reaches the server), reset-after (the server has done it, the answer
 is lost), status-NNN (the server is not asked; retry_after=S), drip (the answer comes slowly),
 truncate (half of the answer's body, then a reset), hang (the server is not asked and no answer ever
-comes), empty-list (a stale listing: nothing is there). `down` refuses everything while it is True;
+comes), slow-S (the server is asked S seconds later), empty-list (a stale listing: nothing is there). `down` refuses everything while it is True;
 `clock` (seconds) is how far the server's clock is off: requests dated more than 15 minutes from it
 are refused as Azure does, which Azurite does not check.
 Requests are passed on as they are, signatures hold (Azure's do not cover the host).
@@ -100,6 +100,8 @@ class FaultProxy:
                 s.settimeout(120)
                 s.recv(1)  # until the other side gives up
                 return None
+            if fault and fault.kind.startswith("slow-"):
+                time.sleep(float(fault.kind[5:]))
             if fault and fault.kind == "empty-list":
                 s.sendall(("HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%s" %
                            (len(EMPTY_LIST), EMPTY_LIST)).encode())

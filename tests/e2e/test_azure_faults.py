@@ -116,6 +116,21 @@ def test_hanging_put_delays_nobody_else(container, proxy, holdfast, make_db, tmp
     assert "another writer" not in p.text(), p.text()
 
 
+def test_end_while_the_first_image_is_uploaded(container, proxy, holdfast, make_db, tmp_path):
+    """Asked to stop while a large first image is under way, for longer than shutdown-sync-timeout: the end of
+    the upload is waited for in any case, so what was committed meanwhile goes with it."""
+    db = make_db(rows=6000, body=1000)    # beyond what is read in one go
+    c = replicas.config(str(tmp_path / "c.yml"), {db: azure.replica(container, "app", proxy.port)},
+                        **{"shutdown-sync-timeout": "1s"})
+    slow = proxy.add("PUT", "/ltx/0/.*comp=blocklist", "slow-5")
+    p = holdfast.start("replicate", "-config", c)
+    procs.wait_until(lambda: slow.hits == 1, timeout=60, why=p.text)
+    dbtool.commit(db, 20)
+    assert p.stop(timeout=60) == 0, p.text()
+    assert "its image" in p.text() and "is being uploaded" in p.text(), p.text()
+    until_restored(holdfast, container, db, tmp_path, p.text)
+
+
 def test_hanging_service_delays_no_other(container, proxy, holdfast, make_db, tmp_path):
     """More databases on it than there are threads for uploads, and one on another service."""
     many = [make_db("m%d.db" % i, rows=10) for i in range(20)]

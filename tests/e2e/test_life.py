@@ -336,6 +336,52 @@ def test_torn_wal_index(kept, held):
     k.stop().same()
 
 
+def test_torn_wal_index_of_a_live_writer(kept, held):
+    """A writer that is held up between the two copies (a page fault, a busy machine) has the write lock and will
+    go on: the log is not let go of, or he could restart it meanwhile and a re-base would follow."""
+    k = kept()
+    dbtool.create(k.db)
+    k.start("-log-level", "debug").shipped()
+    h = held(k.db, "INSERT INTO item(n, body) VALUES(1, 'before')")
+    k.same_soon()
+    before = len(k.said("to=sql"))
+    h.do("BEGIN IMMEDIATE; INSERT INTO item(n, body) VALUES(2, 'torn')")
+    with open(k.db + "-shm", "r+b") as f:
+        f.seek(8)
+        f.write(bytes([200]))
+    time.sleep(2.5)    # each second every database is looked at
+    h.do("COMMIT")     # writes both copies anew
+    k.same_soon()
+    h.close()
+    assert len(k.said("to=sql")) == before and not k.said("msg=rebase"), k.p.text()
+    k.stop().same()
+
+
+def test_databases_compact_one_after_the_other(holdfast, tmp_path):
+    """Each at a moment of its own within the interval: all at once would stand in the way of what they ship."""
+    dbs = [str(tmp_path / ("d%d.db" % i)) for i in range(10)]
+    for db in dbs:
+        dbtool.create(db)
+    c = replicas.config(str(tmp_path / "c.yml"), {db: {"type": "file", "path": db + "-replica", "sync-interval": "20ms"}
+                                                  for db in dbs}, levels=[{"interval": "6s"}])
+    p = holdfast.start("replicate", "-config", c, "-log-level", "debug")
+    seen = {}
+
+    def compacted():
+        for db in dbs:
+            if db not in seen:
+                dbtool.commit(db, 1)
+        for line in p.text().splitlines():
+            if "msg=compacted" in line and "level=1" in line:
+                words = dict(w.split("=", 1) for w in line.split() if "=" in w)
+                at = words["time"].split("T")[1].rstrip("Z").split(":")
+                seen.setdefault(words["db"], int(at[0]) * 3600 + int(at[1]) * 60 + float(at[2]))
+        return len(seen) == len(dbs)
+    procs.wait_until(compacted, timeout=60, every=0.3, why=p.text)
+    assert (max(seen.values()) - min(seen.values())) % 86400 > 1.5, seen
+    assert p.stop() == 0, p.text()
+
+
 def test_short_lived_writers(kept):
     """A command-line program that opens, writes and closes, again and again."""
     k = kept()
