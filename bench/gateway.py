@@ -194,7 +194,10 @@ class Bench:
                              % (m, m, up) for m in MODELS)
             conf = self.file("litellm.yml", LITELLM % models)
             argv = [os.path.join(os.path.dirname(self.a.litellm), "litellm"), "--config", conf, "--port", str(port), "--host", "127.0.0.1"]
-            yield self.start("litellm", argv, port, "/health/liveliness")
+            # no price list from the network, no keys: the other proxies have none either
+            env = dict(os.environ, LITELLM_LOCAL_MODEL_COST_MAP="True",
+                       LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY="true")
+            yield self.start("litellm", argv, port, "/health/liveliness", env=env)
 
     def load(self, x, *flags):
         r = subprocess.run([self.tool, "load", "127.0.0.1:%d" % x.port, *map(str, flags)], stdout=subprocess.PIPE, check=True)

@@ -194,5 +194,6 @@ function ollama() {
       out[name] = { failed: failure(e), stack: e.stack };
     }
   }
-  console.log(JSON.stringify(out));
+  // A client that was aborted may leave a timer or a connection that keeps the process alive.
+  process.stdout.write(JSON.stringify(out) + "\n", () => process.exit(0));
 })();

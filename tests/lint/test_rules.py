@@ -98,7 +98,7 @@ def test_layer_table_is_architecture_md():
     with open(os.path.join(ROOT, "ARCHITECTURE.md")) as f:
         table = rules.layer_table(f.read())
     assert list(table)[:2] == ["base", "os"] and list(table)[-1] == "cmd"
-    assert table["base"] == ["jansson", "zstd"] and table["sqlite"] == ["sqlite3"]
+    assert table["base"] == ["jansson"] and table["sqlite"] == ["sqlite3"]
 
 
 def test_private_paths_are_refused():
