@@ -15,12 +15,15 @@ import random
 import re
 import shutil
 import sys
+import time
 
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "rig"))
 
+import azure
 import dbtool
+import faultproxy
 import procs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -159,3 +162,29 @@ def clone(tmp_path):
         shutil.copytree(src, dst)
         return dst
     return copy
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory):
+    """A real Azurite for the tests of one file."""
+    server = azure.Azurite(tmp_path_factory.mktemp("azurite"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def container(azurite, request):
+    return azure.Container(azurite.port, "c" + hex(abs(hash(request.node.name)))[2:] + hex(time.time_ns())[-6:])
+
+
+@pytest.fixture
+def proxy(azurite):
+    p = faultproxy.FaultProxy(azurite.port)
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def azure_key(monkeypatch):
+    """For URLs, which hold no secrets."""
+    monkeypatch.setenv("LITESTREAM_AZURE_ACCOUNT_KEY", azure.KEY)

@@ -6,36 +6,13 @@ import pytest
 
 import azure
 import dbtool
-import faultproxy
 import procs
 import replicas
 
 LEVELS = replicas.SHORT_LEVELS
 
 
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    server = azure.Azurite(tmp_path_factory.mktemp("azurite"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def container(azurite, request):
-    return azure.Container(azurite.port, "c" + hex(abs(hash(request.node.name)))[2:] + hex(time.time_ns())[-6:])
-
-
-@pytest.fixture
-def proxy(azurite):
-    p = faultproxy.FaultProxy(azurite.port)
-    yield p
-    p.close()
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    """For URLs, which hold no secrets."""
-    monkeypatch.setenv("LITESTREAM_AZURE_ACCOUNT_KEY", azure.KEY)
+pytestmark = pytest.mark.usefixtures("azure_key")
 
 
 def conf(tmp_path, db, where, name="azure.yml", **top):

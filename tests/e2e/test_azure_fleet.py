@@ -7,33 +7,11 @@ import pytest
 
 import azure
 import dbtool
-import faultproxy
 import procs
 import replicas
 
 
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    server = azure.Azurite(tmp_path_factory.mktemp("azurite"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def container(azurite, request):
-    return azure.Container(azurite.port, "m" + hex(abs(hash(request.node.name)))[2:] + hex(time.time_ns())[-6:])
-
-
-@pytest.fixture
-def proxy(azurite):
-    p = faultproxy.FaultProxy(azurite.port)
-    yield p
-    p.close()
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("LITESTREAM_AZURE_ACCOUNT_KEY", azure.KEY)
+pytestmark = pytest.mark.usefixtures("azure_key")
 
 
 def until_shipped(holdfast, container, dbs, tmp_path, why):
