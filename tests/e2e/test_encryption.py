@@ -17,13 +17,6 @@ import sealed
 MAGIC = b"HFSEALED"
 
 
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    server = azure.Azurite(tmp_path_factory.mktemp("azurite"))
-    yield server
-    server.kill()
-
-
 @pytest.fixture
 def container(azurite, monkeypatch):
     monkeypatch.setenv("LITESTREAM_AZURE_ACCOUNT_KEY", azure.KEY)

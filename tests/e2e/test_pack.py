@@ -330,13 +330,6 @@ def test_crash_rounds(seed, rounds):
     assert not failed, "\n".join(failed)
 
 
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    server = azure.Azurite(tmp_path_factory.mktemp("azurite"))
-    yield server
-    server.kill()
-
-
 def test_azure(azurite, holdfast, litestream, make_db, tmp_path, monkeypatch):
     """On a store of objects: through a URL alone, and Litestream's view of it."""
     monkeypatch.setenv("LITESTREAM_AZURE_ACCOUNT_KEY", azure.KEY)
