@@ -70,9 +70,20 @@ static void put_quoted(struct line *l, const char *s)
 static bool is_plain(const char *s)
 {
     const char *p = s;
-    while ((unsigned char)*p > ' ' && *p != 0x7f && strchr("\"=\\", *p) == NULL)
+    while ((unsigned char)*p > ' ' && *p != 0x7f && *p != '"' && *p != '=' && *p != '\\')
         p++;
     return *s != '\0' && *p == '\0';
+}
+
+static void put_u64(struct line *l, uint64_t v)
+{
+    char digits[20];
+    size_t n = sizeof(digits);
+    do {
+        digits[--n] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    put(l, digits + n, sizeof(digits) - n);
 }
 
 static void put_value(struct line *l, const struct hf_log_field *f, bool json)
@@ -90,11 +101,13 @@ static void put_value(struct line *l, const struct hf_log_field *f, bool json)
         snprintf(num, sizeof(num), json ? "\"%016" PRIx64 "\"" : "%016" PRIx64, f->u64);
         break;
     case HF_LOG_K_I64:
-        snprintf(num, sizeof(num), "%" PRId64, f->i64);
-        break;
+        if (f->i64 < 0)
+            put(l, "-", 1);
+        put_u64(l, f->i64 < 0 ? 0 - (uint64_t)f->i64 : (uint64_t)f->i64);
+        return;
     case HF_LOG_K_U64:
-        snprintf(num, sizeof(num), "%" PRIu64, f->u64);
-        break;
+        put_u64(l, f->u64);
+        return;
     case HF_LOG_K_DBL:
     case HF_LOG_K_END:
     default:

@@ -51,12 +51,14 @@ static void test_text(void **state)
     hf_log_setup(HF_LOG_INFO, HF_LOG_TEXT, true);
     hf_log(HF_LOG_DEBUG, "hidden", HF_F_END);
     hf_log(HF_LOG_WARN, "sync", HF_F_STR("db", "/a b/x.db"), HF_F_U64("n", 5), HF_F_I64("d", -3),
+           HF_F_I64("min", INT64_MIN), HF_F_U64("max", UINT64_MAX), HF_F_U64("zero", 0),
            HF_F_TXID("txid", 0x1a), HF_F_STR("none", NULL), HF_F_STR("empty", ""),
            HF_F_DBL("s", 1.5), HF_F_END);
     capture_end(keep, out, sizeof(out));
     assert_int_equal(strncmp(out, "time=2", 6), 0);
     assert_string_equal(behind_time(out),
-                        "level=warn msg=sync db=\"/a b/x.db\" n=5 d=-3 txid=000000000000001a "
+                        "level=warn msg=sync db=\"/a b/x.db\" n=5 d=-3 min=-9223372036854775808 "
+                        "max=18446744073709551615 zero=0 txid=000000000000001a "
                         "s=1.500\n");
 }
 

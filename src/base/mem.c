@@ -86,3 +86,13 @@ void hf_wipe(void *p, size_t len)
     while (len > 0)
         b[--len] = 0;
 }
+
+char *hf_concat(const char *a, const char *b, const char *c)
+{
+    size_t na = strlen(a), nb = strlen(b), nc = strlen(c);
+    char *out = hf_malloc(na + nb + nc + 1);
+    memcpy(out, a, na);
+    memcpy(out + na, b, nb);
+    memcpy(out + na + nb, c, nc + 1);
+    return out;
+}

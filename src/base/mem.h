@@ -18,6 +18,8 @@ HF_MUST char *hf_strdup(const char *s);
 HF_MUST char *hf_strndup(const char *s, size_t len);
 /* A string made by printf rules; the caller frees it. */
 HF_MUST char *hf_asprintf(const char *fmt, ...) HF_PRINTF(1, 2);
+/* The three texts as one. */
+char *hf_concat(const char *a, const char *b, const char *c);
 /* NULL is allowed. */
 void hf_free(void *p);
 

@@ -1,5 +1,6 @@
 #include "base/random.h"
 
+#include <string.h>
 #include <unistd.h>
 #if defined(__APPLE__)
 #include <sys/random.h>
@@ -11,6 +12,21 @@ void hf_random_bytes(void *out, size_t len)
 {
     hf_assert(len <= 256);
     hf_assert(getentropy(out, len) == 0);
+}
+
+void hf_random_name_bytes(void *out, size_t len)
+{
+    static _Thread_local struct {
+        uint8_t bytes[256];
+        size_t left;
+    } block;
+    hf_assert(len <= sizeof(block.bytes));
+    if (block.left < len) {
+        hf_random_bytes(block.bytes, sizeof(block.bytes));
+        block.left = sizeof(block.bytes);
+    }
+    block.left -= len;
+    memcpy(out, block.bytes + block.left, len);
 }
 
 uint32_t hf_random_u32(void)

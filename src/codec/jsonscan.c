@@ -93,22 +93,40 @@ static size_t utf8_len(const unsigned char *p, size_t left)
     return is_bad ? 0 : n;
 }
 
-/* Whether one of eight bytes is a quote, a backslash, a control character or not ASCII. */
-static bool has_special(uint64_t w)
+/* Of eight bytes: the high bit of the first one that is a quote, a backslash, a control character
+ * or not ASCII is the lowest bit set; 0 if there is none. (Bytes behind a hit may be taken for one,
+ * too: a borrow runs upwards.) */
+static uint64_t specials(uint64_t w)
 {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
     uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
     uint64_t hit = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | (w - ones * 0x20) | w;
-    return (hit & highs) != 0;
+    return hit & highs;
 }
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static size_t plain_bytes(uint64_t hits)
+{
+    return (size_t)__builtin_ctzll(hits) / 8;
+}
+#else
+static size_t plain_bytes(uint64_t hits)
+{
+    (void)hits;
+    return 0;
+}
+#endif
 
 static void skip_plain(struct cursor *c)
 {
     while (c->end - c->p >= 8) {
         uint64_t w;
         memcpy(&w, c->p, sizeof(w));
-        if (has_special(w))
+        uint64_t hits = specials(w);
+        if (hits != 0) {
+            c->p += plain_bytes(hits);
             return;
+        }
         c->p += 8;
     }
 }
@@ -466,9 +484,11 @@ static enum hf_code refuse_alike(const struct hf_jsonscan_value *key, const char
 static enum hf_code find(const char *text, size_t len, const char *const *keys, size_t n,
                          bool is_sure, struct hf_jsonscan_value *out, struct hf_err *err)
 {
-    struct hf_jsonscan_value found[32] = {{HF_JSON_ABSENT, NULL, 0}};
+    struct hf_jsonscan_value found[32];
     struct hf_jsonscan s = {.is_over = false};
     hf_assert(n <= HF_ARRAY_LEN(found));
+    for (size_t i = 0; i < n; i++)
+        found[i] = (struct hf_jsonscan_value){HF_JSON_ABSENT, NULL, 0};
     HF_TRY(hf_jsonscan_open(&s, text, len, err));
     if (!s.is_object)
         return hf_err_set(err, HF_E_INVALID, "JSON: an object is expected");
@@ -555,11 +575,18 @@ static size_t unescape_one(const char **p, const char *end, char out[4])
     return 1;
 }
 
+size_t hf_jsonscan_string(const char *text, size_t len)
+{
+    struct cursor c = {text, text, text + len, NULL};
+    return len > 0 && *text == '"' && step_string(&c) ? (size_t)(c.p - text) : 0;
+}
+
 bool hf_jsonscan_is(const struct hf_jsonscan_value *v, const char *want)
 {
-    size_t len = strlen(want);
-    if (v->kind != HF_JSON_STRING)
+    /* most keys differ in their first letter; a key has its closing quote to look at */
+    if (v->kind != HF_JSON_STRING || (v->text[1] != *want && v->text[1] != '\\' && *want != '\0'))
         return false;
+    size_t len = strlen(want);
     const char *p = v->text + 1, *end = v->text + v->len - 1;
     if (memchr(p, '\\', (size_t)(end - p)) == NULL)
         return (size_t)(end - p) == len && memcmp(p, want, len) == 0;

@@ -85,6 +85,10 @@ HF_MUST enum hf_code hf_jsonscan_next(struct hf_jsonscan *s, struct hf_jsonscan_
                                       struct hf_jsonscan_value *value, bool *is_member,
                                       struct hf_err *err);
 
+/* Bytes of the string that text begins with, quotes included, checked as all else here; 0 if it
+ * begins with none. What follows it is not looked at. */
+size_t hf_jsonscan_string(const char *text, size_t len);
+
 /* Whether the string value v, unescaped, is exactly the bytes of want. */
 bool hf_jsonscan_is(const struct hf_jsonscan_value *v, const char *want);
 /*

@@ -380,7 +380,7 @@ static enum hf_code send_it(struct hf_gw_request *r, uint64_t now_ms, struct hf_
     size_t len = strlen(base);
     bool has_v1 = len > 3 && strcmp(base + len - 3, "/v1") == 0 && strncmp(path, "/v1", 3) == 0;
     bool is_patient = c->is_cloud || r->url_at > 0;
-    HF_AUTO_FREE char *url = hf_asprintf("%s%s", base, path + (has_v1 ? 3 : 0));
+    HF_AUTO_FREE char *url = hf_concat(base, path + (has_v1 ? 3 : 0), "");
     struct hf_http_request req = {
         .method = "POST",
         .url = url,

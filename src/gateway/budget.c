@@ -16,6 +16,8 @@ const struct hf_config_gateway_price *hf_gw_price_find(const struct hf_config_ga
                                                        const char *host, const char *model)
 {
     char name[NAME];
+    if (conf->n_prices == 0)
+        return NULL;
     snprintf(name, sizeof(name), "%s/%s", host, model);
     for (size_t i = 0; i < conf->n_prices; i++) {
         if (hf_gw_glob(conf->prices[i].model, name))

@@ -51,7 +51,7 @@ static void make_id(char id[HF_GW_ID])
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
     uint8_t raw[HF_GW_ID];
-    hf_random_bytes(raw, sizeof(raw));
+    hf_random_name_bytes(raw, sizeof(raw));
     memcpy(id, "hf-", 3);
     for (int i = 3; i < HF_GW_ID - 1; i++)
         id[i] = digits[raw[i] & 31];
@@ -253,7 +253,7 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
     struct hf_http_client_opts co = {.thread_name = "hf-gateway",
                                      .conns_per_host = STREAMS,
                                      .conns_all = STREAMS,
-                                     .recv_buffer = 8 << 10,
+                                     .recv_buffer = 4 << 10,
                                      .send_buffer = 16 << 10};
     struct hf_httpd_options so = {.listen = conf->listen,
                                   .max_connections = CONNECTIONS,

@@ -179,6 +179,14 @@ void hf_gw_host_refresh(struct hf_gw_live_host *h)
     h->ps_ms = 0;
 }
 
+/* How much later than asked: each answer asks for it, few use it. */
+static uint32_t spread(void)
+{
+    uint32_t v;
+    hf_random_name_bytes(&v, sizeof(v));
+    return v;
+}
+
 void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_ms)
 {
     struct hf_gw_live_host *h = s->host;
@@ -195,8 +203,7 @@ void hf_gw_host_result(struct hf_gw_slot *s, enum hf_gw_failure f, uint64_t now_
         hf_gw_host_refresh(h);
     if (says != HF_GW_SAYS_GOOD && says != HF_GW_SAYS_MODEL)
         return;
-    bool is_changed =
-        hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, hf_random_u32());
+    bool is_changed = hf_breaker_result(&s->breaker, says == HF_GW_SAYS_GOOD, now_ms, spread());
     h->g->is_unpause_due |= is_changed || s->breaker.state == HF_BREAKER_HALF_OPEN;
     if (is_changed)
         hf_log(HF_LOG_WARN, "breaker", HF_F_STR("host", h->conf->name), HF_F_STR("model", s->model),

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -27,7 +28,12 @@ static const struct event_row events[] = {
     {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{\"content\":\"a\\\"b\"}}]}", "a\\\"b"},
     {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}", ""},
     {HF_EP_OPENAI_COMPLETIONS, "{\"choices\":[{\"index\":0,\"text\":\"x\"}]}", "x"},
-    {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}", NULL},
+    {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}", ""},
+    {HF_EP_OPENAI_CHAT,
+     "{\"choices\":[{\"delta\":{\"content\":\"x\"},\"finish_reason\":\"length\"}],\"model\":\"m\"}",
+     "x"},
+    {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{},\"finish_reason\":\"eos\"}]}", NULL},
+    {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{},\"finish_reason\":7}]}", NULL},
     {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{}}", NULL},
     {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"x\"}}]}", NULL},
     {HF_EP_OPENAI_CHAT, "{\"choices\":[{\"delta\":{\"content\":\"x\"}},{\"index\":1}]}", NULL},
@@ -42,6 +48,14 @@ static const struct event_row events[] = {
      "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"x\"},\"done\":false}",
      "x"},
     {HF_EP_OLLAMA_GENERATE, "{\"model\":\"m\",\"response\":\"x\",\"done\":false}", "x"},
+    {HF_EP_OLLAMA_CHAT,
+     "{\"created_at\":\"2026-01-01T00:00:00.1Z\",\"model\":\"m\",\"message\":{\"content\":\"x\"},"
+     "\"done\":false}",
+     "x"},
+    {HF_EP_OLLAMA_CHAT,
+     "{\"message\":{\"content\":\"x\"},\"created_at\":\"2026-01-01T00:00:00Z\",\"done\":false,"
+     "\"model\":\"m\"}",
+     "x"},
     {HF_EP_OLLAMA_CHAT, "{\"message\":{\"content\":\"x\"},\"done\":true}", NULL},
     {HF_EP_OLLAMA_CHAT, "{\"message\":{\"content\":\"x\"}}", NULL},
     {HF_EP_OLLAMA_CHAT, "{\"error\":\"x\",\"done\":false}", NULL},
@@ -62,8 +76,11 @@ static void test_events(void **state)
     (void)state;
     for (size_t i = 0; i < HF_ARRAY_LEN(events); i++) {
         const struct event_row *e = &events[i];
+        struct hf_quick_shape s;
         struct hf_quick q;
-        bool is_quick = hf_quick_event(e->ep, e->text, strlen(e->text), &q);
+        hf_quick_shape_init(&s);
+        bool is_quick = hf_quick_event(&s, e->ep, e->text, strlen(e->text), &q);
+        hf_quick_shape_deinit(&s);
         if (is_quick != (e->piece != NULL))
             fail_msg("row %zu: %s", i, e->text);
         if (!is_quick)
@@ -73,6 +90,96 @@ static void test_events(void **state)
             continue;
         assert_int_equal(q.piece.len, strlen(e->piece) + 2);
         assert_memory_equal(q.piece.text + 1, e->piece, strlen(e->piece));
+    }
+}
+
+/* ---- one event behind another ---- */
+
+static void same_value(const struct hf_jsonscan_value *a, const struct hf_jsonscan_value *b,
+                       const char *why)
+{
+    bool is_text = a->kind == HF_JSON_STRING;
+    if (is_text != (b->kind == HF_JSON_STRING) ||
+        (is_text && (a->text != b->text || a->len != b->len)))
+        fail_msg("%s", why);
+}
+
+/* What is said of an event does not depend on what came before it. */
+static void same_alone(struct hf_quick_shape *s, enum hf_endpoint ep, const char *text, size_t len)
+{
+    struct hf_quick_shape none;
+    struct hf_quick q, alone;
+    hf_quick_shape_init(&none);
+    bool is_alone = hf_quick_event(&none, ep, text, len, &alone);
+    if (hf_quick_event(s, ep, text, len, &q) != is_alone)
+        fail_msg("alone %d: %.*s", is_alone, (int)len, text);
+    if (is_alone) {
+        same_value(&q.piece, &alone.piece, text);
+        same_value(&q.model, &alone.model, text);
+        same_value(&q.time, &alone.time, text);
+        assert_int_equal(q.finish, alone.finish);
+    }
+    hf_quick_shape_deinit(&none);
+}
+
+/* The text with the only x in a string of its own replaced; false if it has none. */
+static bool with_piece(const char *text, const char *piece, char *out, size_t cap)
+{
+    const char *at = strstr(text, "\"x\"");
+    if (at == NULL)
+        return false;
+    int n = snprintf(out, cap, "%.*s%s%s", (int)(at + 1 - text), text, piece, at + 2);
+    assert_true(n > 0 && (size_t)n < cap);
+    return true;
+}
+
+static void test_behind_each_other(void **state)
+{
+    static const char *const pieces[] = {"x",        "",      "longer than a word of eight",
+                                         "a\\nb",    "\\u41", "\\u0041",
+                                         "a\"b",     "\xff",  "\t",
+                                         "\xc3\xa4", "\\",    "x\",\"model\":\"other"};
+    (void)state;
+    for (size_t i = 0; i < HF_ARRAY_LEN(events); i++) {
+        for (size_t k = 0; k < HF_ARRAY_LEN(events); k++) {
+            const struct event_row *e = &events[i];
+            struct hf_quick_shape s;
+            struct hf_quick q;
+            char text[512];
+            hf_quick_shape_init(&s);
+            (void)hf_quick_event(&s, e->ep, e->text, strlen(e->text), &q);
+            for (size_t p = 0; p < HF_ARRAY_LEN(pieces); p++) {
+                if (events[k].ep == e->ep &&
+                    with_piece(events[k].text, pieces[p], text, sizeof(text)))
+                    same_alone(&s, e->ep, text, strlen(text));
+            }
+            hf_quick_shape_deinit(&s);
+        }
+    }
+}
+
+/* Every event, cut and with every byte changed, behind the whole one. */
+static void test_behind_itself_damaged(void **state)
+{
+    static const char marks[] = {'"', '\\', '{', 'x', '\0', '\n', ','};
+    (void)state;
+    for (size_t i = 0; i < HF_ARRAY_LEN(events); i++) {
+        const struct event_row *e = &events[i];
+        size_t len = strlen(e->text);
+        for (size_t at = 0; at < len; at++) {
+            struct hf_quick_shape s;
+            struct hf_quick q;
+            char *text = strdup(e->text); /* exactly as long: reads beyond it show */
+            hf_quick_shape_init(&s);
+            (void)hf_quick_event(&s, e->ep, e->text, len, &q);
+            same_alone(&s, e->ep, text, at);
+            for (size_t m = 0; m < sizeof(marks); m++) {
+                text[at] = marks[m];
+                same_alone(&s, e->ep, text, len);
+            }
+            hf_quick_shape_deinit(&s);
+            free(text);
+        }
     }
 }
 
@@ -134,6 +241,8 @@ static void test_edits(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_events), cmocka_unit_test(test_edits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_events), cmocka_unit_test(test_behind_each_other),
+        cmocka_unit_test(test_behind_itself_damaged), cmocka_unit_test(test_edits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

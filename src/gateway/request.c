@@ -15,16 +15,26 @@
 
 /* ---- answering ---- */
 
+/* What vsnprintf does for "%s", which most headers are. */
+static int copy_text(char *out, size_t room, const char *text)
+{
+    size_t len = strlen(text), n = len < room ? len : room - 1;
+    memcpy(out, text, n);
+    out[n] = '\0';
+    return (int)n;
+}
+
 void hf_gw_header(struct hf_gw_headers *h, const char *name, const char *fmt, ...)
 {
     va_list ap;
     size_t room = HF_GW_SCRATCH - h->used;
     if (h->n == HF_GW_ANSWER_HEADERS || room < 2)
         return;
-    va_start(ap, fmt);
-    int n = vsnprintf(h->scratch + h->used, room, fmt, ap);
-    va_end(ap);
     char *text = h->scratch + h->used;
+    va_start(ap, fmt);
+    int n = strcmp(fmt, "%s") == 0 ? copy_text(text, room, va_arg(ap, const char *))
+                                   : vsnprintf(text, room, fmt, ap);
+    va_end(ap);
     h->used += n < 0 ? 1 : ((size_t)n < room ? (size_t)n + 1 : room);
     for (char *p = text; *p != '\0'; p++) { /* a model's name is the client's text */
         if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
@@ -537,7 +547,7 @@ static void admit(struct hf_gw_request *r, uint64_t now_ms)
 static void begin_trace(struct hf_gw_request *r)
 {
     uint8_t random[HF_TRACE_RANDOM];
-    hf_random_bytes(random, sizeof(random));
+    hf_random_name_bytes(random, sizeof(random));
     hf_trace_begin(&r->trace, hf_httpd_call_header(r->call, "traceparent"), random);
 }
 

@@ -8,7 +8,7 @@ static bool is_hex(const char *p, size_t n, bool may_be_zero)
 {
     bool is_zero = true;
     for (size_t i = 0; i < n; i++) {
-        if (p[i] == '\0' || strchr(digits, p[i]) == NULL)
+        if ((p[i] < '0' || p[i] > '9') && (p[i] < 'a' || p[i] > 'f'))
             return false;
         is_zero = is_zero && p[i] == '0';
     }

@@ -8,7 +8,6 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "codec/jsonscan.h"
-#include "gateway/translate_quick.h"
 
 enum { MAGIC = 0x616e7377 };
 
@@ -31,6 +30,7 @@ struct hf_answer *hf_answer_new(const struct hf_answer_options *opt)
     hf_ndjson_init(&a->lines);
     hf_buf_init(&a->whole, HF_LIMIT_ANSWER);
     hf_buf_init(&a->plain, HF_LIMIT_STREAM_EVENT);
+    hf_quick_shape_init(&a->shape);
     return a;
 }
 
@@ -50,6 +50,7 @@ void hf_answer_free(struct hf_answer *a)
     hf_ndjson_deinit(&a->lines);
     hf_buf_deinit(&a->whole);
     hf_buf_deinit(&a->plain);
+    hf_quick_shape_deinit(&a->shape);
     hf_free(a->model);
     hf_free(a->id);
     a->magic = 0;
@@ -415,14 +416,17 @@ static bool take_piece(struct hf_answer *a, const struct hf_jsonscan_value *v)
     return true;
 }
 
-/* An event that is nothing but a piece of text; false if it has to be read as a tree. */
+/* An event that is nothing but a piece of text, or the end; false if it has to be read as a tree.
+ */
 static bool take_quickly(struct hf_answer *a, const char *event, const char *text, size_t len)
 {
     struct hf_quick q;
     size_t kept = a->w.out->len;
-    if (!hf_quick_event(a->opt.upstream, text, len, &q) ||
+    if (!hf_quick_event(&a->shape, a->opt.upstream, text, len, &q) ||
         (a->is_passing && memchr(text, '\n', len) != NULL) || !take_piece(a, &q.piece))
         return false;
+    if (q.finish != HF_FINISH_NONE)
+        a->said_finish = q.finish;
     if (a->failed != HF_OK)
         a->w.out->len = kept;
     if (a->failed != HF_OK || !a->is_passing)

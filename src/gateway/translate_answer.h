@@ -17,6 +17,7 @@
 #include "codec/sse.h"
 #include "gateway/translate.h"
 #include "gateway/translate_json.h"
+#include "gateway/translate_quick.h"
 
 enum hf_block_kind { HF_BLOCK_NONE, HF_BLOCK_TEXT, HF_BLOCK_THINK, HF_BLOCK_CALL };
 
@@ -59,6 +60,7 @@ struct hf_answer {
     struct hf_ndjson lines;
     struct hf_buf whole; /* upstream's answer, when it does not stream */
     struct hf_buf plain; /* a piece of text without its escapes */
+    struct hf_quick_shape shape;
 
     struct hf_block *blocks;
     size_t n_blocks;

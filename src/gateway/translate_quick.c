@@ -48,6 +48,20 @@ static bool only_member(const struct hf_jsonscan_value *array, struct hf_jsonsca
            hf_jsonscan_next(&s, NULL, &more, &is_member, NULL) == HF_OK && !is_member;
 }
 
+/* The usual ends; other words are read as a tree, which knows how to mend them. */
+static bool read_finish(const struct hf_jsonscan_value *word, enum hf_finish *out)
+{
+    if (is_nothing(word))
+        *out = HF_FINISH_NONE;
+    else if (hf_jsonscan_is(word, "stop"))
+        *out = HF_FINISH_STOP;
+    else if (hf_jsonscan_is(word, "length"))
+        *out = HF_FINISH_LENGTH;
+    else
+        return false;
+    return true;
+}
+
 static bool is_first(const struct hf_jsonscan_value *index)
 {
     int64_t n = 0;
@@ -65,7 +79,7 @@ static bool quick_openai(const char *text, size_t len, struct hf_quick *out)
         !is_nothing(&v[USAGE]) || !only_member(&v[CHOICES], &choice) ||
         choice.kind != HF_JSON_OBJECT ||
         hf_jsonscan_find(choice.text, choice.len, inner, IN_CHOICE, c, NULL) != HF_OK ||
-        !is_first(&c[INDEX]) || !is_nothing(&c[FINISH]) || !is_nothing(&c[MESSAGE]))
+        !is_first(&c[INDEX]) || !read_finish(&c[FINISH], &out->finish) || !is_nothing(&c[MESSAGE]))
         return false;
     out->model = v[MODEL];
     if (c[DELTA].kind == HF_JSON_OBJECT)
@@ -76,13 +90,15 @@ static bool quick_openai(const char *text, size_t len, struct hf_quick *out)
 
 static bool quick_ollama(const char *text, size_t len, struct hf_quick *out)
 {
-    enum { MODEL, ERROR, MESSAGE, RESPONSE, THINKING, DONE, AMOUNT };
-    static const char *const keys[] = {"model", "error", "message", "response", "thinking", "done"};
+    enum { MODEL, ERROR, MESSAGE, RESPONSE, THINKING, DONE, TIME, AMOUNT };
+    static const char *const keys[] = {"model",    "error", "message",   "response",
+                                       "thinking", "done",  "created_at"};
     struct hf_jsonscan_value v[AMOUNT];
     if (hf_jsonscan_find(text, len, keys, AMOUNT, v, NULL) != HF_OK || !is_nothing(&v[ERROR]) ||
         !is_nothing(&v[THINKING]) || v[DONE].kind != HF_JSON_FALSE)
         return false;
     out->model = v[MODEL];
+    out->time = v[TIME];
     if (v[MESSAGE].kind == HF_JSON_OBJECT)
         return is_nothing(&v[RESPONSE]) && only_text(&v[MESSAGE], "content", &out->piece);
     out->piece = v[RESPONSE];
@@ -119,25 +135,142 @@ static bool has_u_escape(const char *text, size_t len)
     return false;
 }
 
-bool hf_quick_event(enum hf_endpoint upstream, const char *text, size_t len, struct hf_quick *out)
+static bool read_event(enum hf_endpoint upstream, const char *text, size_t len,
+                       struct hf_quick *out)
 {
-    struct hf_quick q = {.piece = {.kind = HF_JSON_ABSENT}, .model = {.kind = HF_JSON_ABSENT}};
     bool is_quick = false;
     if (has_u_escape(text, len))
         return false;
     switch (hf_endpoint_dialect(upstream)) {
     case HF_DIALECT_OLLAMA:
-        is_quick = quick_ollama(text, len, &q);
+        is_quick = quick_ollama(text, len, out);
         break;
     case HF_DIALECT_OPENAI:
-        is_quick = quick_openai(text, len, &q);
+        is_quick = quick_openai(text, len, out);
         break;
     case HF_DIALECT_ANTHROPIC:
-        is_quick = quick_anthropic(text, len, &q);
+        is_quick = quick_anthropic(text, len, out);
         break;
     }
-    if (!is_quick || !is_text_or_nothing(&q.model))
+    return is_quick && is_text_or_nothing(&out->model);
+}
+
+/* ---- like the last one ---- */
+
+void hf_quick_shape_init(struct hf_quick_shape *s)
+{
+    *s = (struct hf_quick_shape){.at = {.finish = HF_FINISH_NONE}};
+    hf_buf_init(&s->text, HF_QUICK_SHAPE_BYTES);
+}
+
+void hf_quick_shape_deinit(struct hf_quick_shape *s)
+{
+    hf_buf_deinit(&s->text);
+}
+
+/* The same value in a copy of its text. */
+static struct hf_jsonscan_value moved(struct hf_jsonscan_value v, const char *from, const char *to)
+{
+    if (v.kind != HF_JSON_ABSENT)
+        v.text = to + (v.text - from);
+    return v;
+}
+
+static void keep_shape(struct hf_quick_shape *s, const char *text, size_t len,
+                       const struct hf_quick *q)
+{
+    hf_buf_reset(&s->text);
+    if (q->piece.kind != HF_JSON_STRING || hf_buf_append(&s->text, text, len, NULL) != HF_OK)
+        return;
+    const char *copy = (const char *)s->text.data;
+    s->at = (struct hf_quick){.piece = moved(q->piece, text, copy),
+                              .model = moved(q->model, text, copy),
+                              .time = moved(q->time, text, copy),
+                              .finish = q->finish};
+}
+
+/* Walks the shape and an event side by side. */
+struct pair {
+    const char *shape;
+    const char *p;
+    const char *end;
+};
+
+static bool same_until(struct pair *w, const char *stop)
+{
+    size_t n = (size_t)(stop - w->shape);
+    if ((size_t)(w->end - w->p) < n || memcmp(w->shape, w->p, n) != 0)
         return false;
+    w->shape = stop;
+    w->p += n;
+    return true;
+}
+
+/* The same bytes up to v, then some other string in its place. */
+static bool step_over(struct pair *w, const struct hf_jsonscan_value *v,
+                      struct hf_jsonscan_value *out)
+{
+    if (v->kind != HF_JSON_STRING)
+        return true;
+    if (!same_until(w, v->text))
+        return false;
+    size_t n = hf_jsonscan_string(w->p, (size_t)(w->end - w->p));
+    *out = (struct hf_jsonscan_value){HF_JSON_STRING, w->p, n};
+    w->shape += v->len;
+    w->p += n;
+    return n > 0 && !has_u_escape(out->text, n);
+}
+
+/* Only strings differ whose contents nobody has looked into: all else is what it was. */
+static bool is_like(const struct hf_quick_shape *s, const char *text, size_t len,
+                    struct hf_quick *out)
+{
+    if (s->text.len == 0)
+        return false;
+    const struct hf_quick *at = &s->at;
+    struct pair w = {(const char *)s->text.data, text, text + len};
+    struct hf_quick q = {.finish = at->finish};
+    const char *shape_end = w.shape + s->text.len;
+    bool is_time_first = at->time.kind == HF_JSON_STRING && at->time.text < at->piece.text;
+    if (is_time_first && !step_over(&w, &at->time, &q.time))
+        return false;
+    if (!step_over(&w, &at->piece, &q.piece))
+        return false;
+    if (!is_time_first && !step_over(&w, &at->time, &q.time))
+        return false;
+    if (!same_until(&w, shape_end) || w.p != w.end)
+        return false;
+    *out = q;
+    return true;
+}
+
+/* The model's name is among what did not change: it moved with what stands before it. */
+static struct hf_jsonscan_value moved_model(const struct hf_quick_shape *s, const char *text,
+                                            const struct hf_quick *q)
+{
+    struct hf_jsonscan_value v = s->at.model;
+    if (v.kind != HF_JSON_STRING)
+        return v;
+    size_t at = (size_t)(v.text - (const char *)s->text.data);
+    if (s->at.piece.text < v.text)
+        at = at + q->piece.len - s->at.piece.len;
+    if (s->at.time.kind == HF_JSON_STRING && s->at.time.text < v.text)
+        at = at + q->time.len - s->at.time.len;
+    v.text = text + at;
+    return v;
+}
+
+bool hf_quick_event(struct hf_quick_shape *s, enum hf_endpoint upstream, const char *text,
+                    size_t len, struct hf_quick *out)
+{
+    struct hf_quick q = {.finish = HF_FINISH_NONE};
+    if (is_like(s, text, len, &q)) {
+        q.model = moved_model(s, text, &q);
+    } else {
+        if (!read_event(upstream, text, len, &q))
+            return false;
+        keep_shape(s, text, len, &q);
+    }
     *out = q;
     return true;
 }

@@ -24,7 +24,9 @@ enum {
     REST_TICKS = 20,       /* ticks without any call before the watcher rests */
     CALLS_PER_TICK_MS = 8, /* many calls are looked at less often: 1,000 every 125 ms */
     WATCH_MAX = 4096,      /* calls looked at in one tick */
-    PULSE_MS = 1000        /* how late idle_s may be on a client's thread */
+    PULSE_MS = 1000,       /* how late idle_s may be on a client's thread */
+    CROWD = 128,           /* calls under way from which on woken ones wait for each other */
+    CROWD_MS = 1           /* for so long */
 };
 
 /* ---- the list of calls ---- */
@@ -273,6 +275,7 @@ static void run_daemon(void *arg)
     struct hf_httpd *s = arg;
     MHD_UNSIGNED_LONG_LONG wait_ms = 1;
     atomic_store(&s->is_due, false);
+    s->ran_ns = hf_clock_mono_ns();
     (void)MHD_run(s->daemon);
     /* What it has read already, or could not do in one go, shows on no descriptor. */
     if (MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES && wait_ms == 0)
@@ -286,10 +289,20 @@ static void on_ready(void *arg, int fd, int events)
     run_daemon(arg);
 }
 
+/* For one connection that was woken libmicrohttpd walks over all that sleep: with a thousand
+ * streams that costs more than the piece of text, so one walk is made for all of a millisecond. */
+static bool may_wait(struct hf_httpd *s)
+{
+    if (listed(s) < CROWD || hf_clock_mono_ns() - s->ran_ns >= (uint64_t)CROWD_MS * 1000000)
+        return false;
+    hf_timer_start(s->later, CROWD_MS, 0);
+    return true;
+}
+
 static bool settle_daemon(void *arg)
 {
     struct hf_httpd *s = arg;
-    if (!atomic_load(&s->is_due))
+    if (!atomic_load(&s->is_due) || may_wait(s))
         return false;
     run_daemon(s);
     return true;
@@ -336,6 +349,7 @@ static void attach(struct hf_httpd *s)
     hf_assert(hf_io_new(l, info->epoll_fd, on_ready, s, &s->io, NULL) == HF_OK);
     hf_io_watch(s->io, HF_IO_READ);
     s->pulse = hf_timer_new(l, run_daemon, s);
+    s->later = hf_timer_new(l, run_daemon, s);
     hf_timer_start(s->pulse, PULSE_MS, PULSE_MS);
     hf_loop_settle(l, &s->settle, settle_daemon, s);
 }
@@ -346,9 +360,11 @@ static void detach(struct hf_httpd *s)
         return;
     hf_io_free(s->io);
     hf_timer_free(s->pulse);
+    hf_timer_free(s->later);
     hf_loop_unsettle(hf_http_client_loop(s->o.on_client), &s->settle);
     s->io = NULL;
     s->pulse = NULL;
+    s->later = NULL;
 }
 
 static enum hf_code start(struct hf_httpd *s, struct hf_err *err)

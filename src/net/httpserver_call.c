@@ -12,8 +12,9 @@
 
 enum {
     ARENA_BYTES = 2048,
-    BODY_FIRST = 4096,
-    READ_BLOCK = 16 << 10,
+    BODY_FIRST = 4096,       /* grows by doubling; a length that was announced is trusted up to */
+    BODY_TRUSTED = 64 << 10, /* so much: mapped, and not touched before it comes */
+    READ_BLOCK = 4 << 10,
     DISCARD_FACTOR = 2,
     EDIT_SLACK = 128
 };
@@ -212,7 +213,8 @@ static bool grow_body(struct hf_httpd_call *c, size_t len)
     size_t need = c->body_len + len + 1;
     if (need <= c->body_cap)
         return true;
-    size_t cap = c->body_cap == 0 ? BODY_FIRST : c->body_cap * 2;
+    size_t first = c->body_expected == SIZE_MAX ? BODY_FIRST : BODY_TRUSTED;
+    size_t cap = c->body_cap == 0 ? first : c->body_cap * 2;
     if (c->body_expected != SIZE_MAX && cap > c->body_expected + 1)
         cap = c->body_expected + 1;
     cap = cap < need ? need : cap;

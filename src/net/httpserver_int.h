@@ -77,6 +77,8 @@ struct hf_httpd {
     struct hf_timer *pulse;
     struct hf_loop_hook settle;
     atomic_bool is_due; /* a connection was woken: the daemon has work */
+    struct hf_timer *later;
+    uint64_t ran_ns; /* when the daemon ran last */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
