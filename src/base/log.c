@@ -7,8 +7,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 
-enum { LINE_MAX_BYTES = 4096 };
+enum {
+    LINE_MAX_BYTES = 4096,
+    HELD_BYTES = LINE_MAX_BYTES /* PIPE_BUF of Linux: other threads' lines do not get between */
+};
 
 struct log_state {
     enum hf_log_level level;
@@ -18,6 +22,12 @@ struct log_state {
 
 /* Process-wide, set once before threads start. */
 static struct log_state state = {HF_LOG_INFO, HF_LOG_TEXT, STDERR_FILENO};
+
+/* Lines of this thread that wait; text is NULL where none may. */
+static _Thread_local struct {
+    char *text;
+    size_t len;
+} held;
 
 static const char *const level_words[] = {"debug", "info", "warn", "error"};
 
@@ -146,6 +156,41 @@ static void put_fields(struct line *l, const struct hf_log_field *fields, bool j
     }
 }
 
+static void write_out(const char *text, size_t len)
+{
+    ssize_t n = write(state.fd, text, len);
+    (void)n; /* nowhere to report that the log can't be written */
+}
+
+void hf_log_flush(void)
+{
+    if (held.len > 0)
+        write_out(held.text, held.len);
+    held.len = 0;
+}
+
+void hf_log_hold(bool is_on)
+{
+    hf_log_flush();
+    if (is_on == (held.text != NULL))
+        return;
+    hf_free(held.text);
+    held.text = is_on ? hf_malloc(HELD_BYTES) : NULL;
+}
+
+static void send_line(enum hf_log_level level, const struct line *l)
+{
+    bool may_wait = held.text != NULL && level <= HF_LOG_INFO;
+    if (!may_wait || held.len + l->len > HELD_BYTES)
+        hf_log_flush();
+    if (!may_wait) {
+        write_out(l->text, l->len);
+        return;
+    }
+    memcpy(held.text + held.len, l->text, l->len);
+    held.len += l->len;
+}
+
 void hf_log_write(enum hf_log_level level, const char *event, const struct hf_log_field *fields)
 {
     struct line l;
@@ -166,8 +211,7 @@ void hf_log_write(enum hf_log_level level, const char *event, const struct hf_lo
     if (json)
         l.text[l.len++] = '}';
     l.text[l.len++] = '\n';
-    ssize_t n = write(state.fd, l.text, l.len);
-    (void)n; /* nowhere to report that the log can't be written */
+    send_line(level, &l);
 }
 
 bool hf_log_parse_level(const char *text, enum hf_log_level *level)

@@ -6,6 +6,10 @@
  * error = somebody must act, warn = we acted, info = state changed, debug = for us. Only the layer
  * that decides what happens next logs, once. Values that are secrets are never passed here. Any
  * thread; a line is written by one write().
+ *
+ * A thread that answers requests can have its info and debug lines kept until it has nothing else
+ * to do (hf_log_hold): an answer does not wait for its line, and many lines are one write().
+ * Warnings and errors are written at once, with what was kept before them.
  */
 #ifndef HF_BASE_LOG_H
 #define HF_BASE_LOG_H
@@ -49,6 +53,10 @@ void hf_log_setup(enum hf_log_level level, enum hf_log_format format, bool to_st
 bool hf_log_is_on(enum hf_log_level level);
 /* fields: an array ended by HF_F_END. */
 void hf_log_write(enum hf_log_level level, const char *event, const struct hf_log_field *fields);
+/* From now on lines of this thread may wait for hf_log_flush, which it calls before it waits for
+ * anything; false: no longer. At most 4 KiB wait. */
+void hf_log_hold(bool is_on);
+void hf_log_flush(void);
 /* Parses debug, info, warn (warning), error; false if text is none of them. */
 bool hf_log_parse_level(const char *text, enum hf_log_level *level);
 

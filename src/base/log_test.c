@@ -93,6 +93,39 @@ static void test_control_characters(void **state)
                                           "c=\"\\u007f\" d=\xc3\xa9\n");
 }
 
+static void test_held_lines(void **state)
+{
+    (void)state;
+    char out[40000];
+    char small[4096];
+    int keep[2];
+    hf_log_setup(HF_LOG_INFO, HF_LOG_TEXT, true);
+    hf_log_hold(true);
+    capture_start(keep);
+    hf_log(HF_LOG_INFO, "one", HF_F_END);
+    hf_log(HF_LOG_INFO, "two", HF_F_END);
+    capture_end(keep, small, sizeof(small));
+    assert_string_equal(small, "");
+    capture_start(keep); /* a warning waits for nobody, and what was before it comes before it */
+    hf_log(HF_LOG_WARN, "three", HF_F_END);
+    capture_end(keep, out, sizeof(out));
+    const char *two = strstr(out, "msg=two"), *three = strstr(out, "msg=three");
+    assert_non_null(strstr(out, "msg=one"));
+    assert_true(two != NULL && three != NULL && two < three);
+    capture_start(keep); /* more than may wait */
+    for (int i = 0; i < 100; i++)
+        hf_log(HF_LOG_INFO, "many", HF_F_STR("text", "a text of some length, as they are"),
+               HF_F_END);
+    hf_log_hold(false);
+    hf_log(HF_LOG_INFO, "last", HF_F_END);
+    capture_end(keep, out, sizeof(out));
+    size_t n = 0;
+    for (const char *p = out; (p = strstr(p, "msg=many")) != NULL; p++)
+        n++;
+    assert_int_equal(n, 100);
+    assert_non_null(strstr(out, "msg=last"));
+}
+
 /* A huge value is cut, the line still ends and stays one write. */
 static void test_long_value(void **state)
 {
@@ -151,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_held_lines),
         cmocka_unit_test(test_long_value),
         cmocka_unit_test(test_long_json),
         cmocka_unit_test(test_levels),

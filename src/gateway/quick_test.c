@@ -6,11 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "gateway/translate_json.h"
 #include "gateway/translate_quick.h"
 
@@ -169,7 +169,7 @@ static void test_behind_itself_damaged(void **state)
         for (size_t at = 0; at < len; at++) {
             struct hf_quick_shape s;
             struct hf_quick q;
-            char *text = strdup(e->text); /* exactly as long: reads beyond it show */
+            char *text = hf_strdup(e->text); /* exactly as long: reads beyond it show */
             hf_quick_shape_init(&s);
             (void)hf_quick_event(&s, e->ep, e->text, len, &q);
             same_alone(&s, e->ep, text, at);
@@ -178,7 +178,7 @@ static void test_behind_itself_damaged(void **state)
                 same_alone(&s, e->ep, text, len);
             }
             hf_quick_shape_deinit(&s);
-            free(text);
+            hf_free(text);
         }
     }
 }

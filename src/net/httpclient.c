@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "os/thread.h"
 
@@ -386,8 +387,10 @@ static void *transfer(void *arg)
     struct hf_http_client *c = arg;
     hf_thread_name(c->opts.thread_name);
     own = c;
+    hf_log_hold(true); /* the loop writes them before it waits */
     while (!c->is_done)
         hf_loop_turn(&c->loop, true);
+    hf_log_hold(false);
     return NULL;
 }
 

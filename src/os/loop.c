@@ -1,6 +1,7 @@
 #include "os/loop.h"
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 struct hf_io {
@@ -29,11 +30,12 @@ static bool run_hooks(struct hf_loop *l)
 static void before_waiting(uv_prepare_t *h)
 {
     struct hf_loop *l = h->data;
-    for (int i = 0; i < ROUNDS_MAX; i++) {
-        if (!run_hooks(l))
-            return;
-    }
-    hf_loop_wake(l);
+    int i = 0;
+    while (i < ROUNDS_MAX && run_hooks(l))
+        i++;
+    hf_log_flush();
+    if (i == ROUNDS_MAX)
+        hf_loop_wake(l);
 }
 
 void hf_loop_settle(struct hf_loop *l, struct hf_loop_hook *hook, bool (*fn)(void *arg), void *arg)
