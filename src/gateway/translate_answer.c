@@ -247,128 +247,6 @@ void hf_answer_error(struct hf_answer *a, const json_t *event)
     a->is_over = true;
 }
 
-/* ---- passing through --------------------------------------------------------------------------
- */
-
-/* Where the model's name stands in an event of each dialect. */
-static const char *model_parent(enum hf_endpoint ep)
-{
-    return ep == HF_EP_ANTHROPIC_MESSAGES ? "message" : NULL;
-}
-
-static bool find_model(const char *text, size_t len, struct hf_jsonscan_value *out)
-{
-    static const char *const key = "model";
-    return hf_jsonscan_find(text, len, &key, 1, out, NULL) == HF_OK && out->kind == HF_JSON_STRING;
-}
-
-static void pass_renamed(struct hf_answer *a, const char *text, size_t len,
-                         const struct hf_jsonscan_value *model)
-{
-    hf_tw_bytes(&a->w, text, (size_t)(model->text - text));
-    hf_tw_cstr(&a->w, a->model);
-    hf_tw_bytes(&a->w, model->text + model->len, (size_t)(text + len - model->text) - model->len);
-}
-
-void hf_pass_json(struct hf_answer *a, const char *text, size_t len)
-{
-    struct hf_jsonscan_value model, inner;
-    const char *parent = model_parent(a->opt.front);
-    bool is_found = a->model != NULL && find_model(text, len, &model);
-    if (!is_found && a->model != NULL && parent != NULL &&
-        hf_jsonscan_find(text, len, &parent, 1, &inner, NULL) == HF_OK &&
-        inner.kind == HF_JSON_OBJECT)
-        is_found = find_model(inner.text, inner.len, &model);
-    if (is_found)
-        pass_renamed(a, text, len, &model);
-    else
-        hf_tw_bytes(&a->w, text, len);
-}
-
-/* A chunk that only brings the usage which we, not the client, asked for. */
-static bool is_usage_only(const json_t *event)
-{
-    json_t *choices = json_object_get(event, "choices");
-    return json_is_array(choices) && json_array_size(choices) == 0 &&
-           hf_tj_object(event, "usage") != NULL;
-}
-
-/* Together says "eos" where clients know "stop". True if o was changed. */
-static bool mend_finish(const struct hf_answer *a, json_t *o)
-{
-    static const char *const known[] = {"stop", "length", "tool_calls", "content_filter",
-                                        "function_call"};
-    json_t *choices = hf_tj_array(o, "choices");
-    bool is_changed = false;
-    if (hf_endpoint_dialect(a->opt.front) != HF_DIALECT_OPENAI)
-        return false;
-    for (size_t i = 0; i < json_array_size(choices); i++) {
-        json_t *choice = json_array_get(choices, i), *word = hf_tj_string(choice, "finish_reason");
-        size_t k = 0;
-        while (k < HF_ARRAY_LEN(known) && !hf_tj_is(word, known[k]))
-            k++;
-        if (word == NULL || k < HF_ARRAY_LEN(known))
-            continue;
-        hf_assert(json_object_set_new(choice, "finish_reason", json_string("stop")) == 0);
-        is_changed = true;
-    }
-    return is_changed;
-}
-
-/* The event as it came, or, if something in it had to be mended, as it is now. */
-static void pass_parsed(struct hf_answer *a, json_t *o, const char *text, size_t len,
-                        void (*pass)(struct hf_answer *a, const char *event, const char *text,
-                                     size_t len),
-                        const char *event)
-{
-    struct hf_buf mended;
-    if (!mend_finish(a, o)) {
-        pass(a, event, text, len);
-        return;
-    }
-    hf_buf_init(&mended, HF_LIMIT_ANSWER);
-    struct hf_tw w = {&mended, false};
-    hf_tw_value(&w, o);
-    if (w.is_full)
-        hf_answer_nonsense(a, HF_E_LIMIT, "the answer is larger than %d bytes", HF_LIMIT_ANSWER);
-    else
-        pass(a, event, (const char *)mended.data, mended.len);
-    hf_buf_deinit(&mended);
-}
-
-static void pass_body(struct hf_answer *a, const char *event, const char *text, size_t len)
-{
-    (void)event;
-    hf_pass_json(a, text, len);
-}
-
-static void pass_event_head(struct hf_answer *a, const char *event)
-{
-    if (strcmp(event, "message") != 0) {
-        hf_tw_raw(&a->w, "event: ");
-        hf_tw_raw(&a->w, event);
-        hf_tw_raw(&a->w, "\n");
-    }
-    hf_tw_raw(&a->w, "data: ");
-}
-
-static void pass_event(struct hf_answer *a, const char *event, const char *data, size_t len)
-{
-    pass_event_head(a, event);
-    if (memchr(data, '\n', len) == NULL) {
-        hf_pass_json(a, data, len);
-    } else {
-        /* Several data lines are one JSON text: line ends in it are only blanks. */
-        char *line = hf_strndup(data, len);
-        for (size_t i = 0; i < len; i++)
-            if (line[i] == '\n' || line[i] == '\0')
-                line[i] = ' ';
-        hf_pass_json(a, line, len);
-        hf_free(line);
-    }
-    hf_tw_raw(&a->w, "\n\n");
-}
-
 /* ---- bytes in ---------------------------------------------------------------------------------
  */
 
@@ -432,9 +310,9 @@ static bool take_quickly(struct hf_answer *a, const char *event, const char *tex
     if (a->failed != HF_OK || !a->is_passing)
         return true;
     if (!is_lines(a))
-        pass_event_head(a, event);
+        hf_pass_event_head(a, event);
     if (q.model.kind == HF_JSON_STRING && a->model != NULL)
-        pass_renamed(a, text, len, &q.model);
+        hf_pass_renamed(a, text, len, &q.model);
     else
         hf_tw_bytes(&a->w, text, len);
     hf_tw_raw(&a->w, is_lines(a) ? "\n" : "\n\n");
@@ -459,7 +337,7 @@ static enum hf_code on_event(void *arg, const char *event, const char *data, siz
     if (len == 6 && memcmp(data, "[DONE]", 6) == 0) {
         hf_decode_openai_done(a);
         if (a->is_passing && a->st.is_done)
-            pass_event(a, event, data, len);
+            hf_pass_event(a, event, data, len);
         return HF_OK;
     }
     if (take_quickly(a, event, data, len))
@@ -471,8 +349,8 @@ static enum hf_code on_event(void *arg, const char *event, const char *data, siz
     bool was_over = a->is_over;
     decode(a, o, false);
     bool is_good = a->failed == HF_OK && !a->st.has_error && !was_over;
-    if (a->is_passing && is_good && !(a->opt.strips_usage && is_usage_only(o)))
-        pass_parsed(a, o, data, len, pass_event, event);
+    if (a->is_passing && is_good && !(a->opt.strips_usage && hf_pass_is_usage_only(o)))
+        hf_pass_parsed(a, o, data, len, hf_pass_event, event);
     return HF_OK;
 }
 
@@ -549,7 +427,7 @@ static enum hf_code finish_whole(struct hf_answer *a, struct hf_err *err)
         return hf_err_set(err, HF_E_CORRUPT, "the answer is no JSON object, or cut");
     decode(a, o, true);
     if (a->is_passing && a->st.is_done && a->failed == HF_OK)
-        pass_parsed(a, o, text, len, pass_body, "");
+        hf_pass_parsed(a, o, text, len, hf_pass_body, "");
     return HF_OK;
 }
 

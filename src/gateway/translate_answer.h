@@ -125,7 +125,24 @@ HF_MUST enum hf_code hf_embed_observe(struct hf_answer *a, const char *text, siz
                                       struct hf_err *err);
 HF_MUST enum hf_code hf_embed_translate(struct hf_answer *a, const char *text, size_t len,
                                         struct hf_err *err);
-/* Body with its "model" values replaced by the client's name, appended to a->w. */
+/* ---- passing through (translate_through.c): the event as it came, written to a->w ---- */
+
+/* A JSON text with the client's name of the model. */
 void hf_pass_json(struct hf_answer *a, const char *text, size_t len);
+/* The same where the place of the name is known. */
+void hf_pass_renamed(struct hf_answer *a, const char *text, size_t len,
+                     const struct hf_jsonscan_value *model);
+/* "event: name" (not for "message") and the beginning of the data line. */
+void hf_pass_event_head(struct hf_answer *a, const char *event);
+/* A whole event; a whole body: what hf_pass_parsed passes on with. */
+void hf_pass_event(struct hf_answer *a, const char *event, const char *data, size_t len);
+void hf_pass_body(struct hf_answer *a, const char *event, const char *text, size_t len);
+/* text, or, if o (the same, read) had something to mend, o as text again. */
+void hf_pass_parsed(struct hf_answer *a, json_t *o, const char *text, size_t len,
+                    void (*pass)(struct hf_answer *a, const char *event, const char *text,
+                                 size_t len),
+                    const char *event);
+/* A chunk that only brings the usage which we, not the client, asked for. */
+bool hf_pass_is_usage_only(const json_t *event);
 
 #endif
