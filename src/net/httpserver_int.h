@@ -1,6 +1,6 @@
 /*
- * What httpserver.c (the daemon) and httpserver_call.c (one request and its answer) share. Private
- * to net/.
+ * What httpserver.c (the daemon), httpserver_call.c (one request) and httpserver_answer.c (its
+ * answer) share. Private to net/.
  *
  * A call has two holders: the connection (until libmicrohttpd reports it completed) and the
  * application (from on_request until it ends the call). Everything below "under lock" is shared
@@ -99,6 +99,12 @@ void hf_httpd_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
                            enum MHD_RequestTerminationCode toe);
 /* The client left: tells the application, wakes the connection so that it is closed. */
 void hf_httpd_call_set_gone(struct hf_httpd_call *c);
+/* Wakes the connection if it sleeps. With the call locked. */
+void hf_httpd_call_wake(struct hf_httpd_call *c);
+/* With the call locked; unlocks it, and frees it when that was the last reference. */
+void hf_httpd_call_release(struct hf_httpd_call *c);
+/* A response with a copy of the reply's body, without its headers; the caller destroys it. */
+struct MHD_Response *hf_httpd_whole_response(const struct hf_httpd_reply *r);
 /* A connection was woken: the daemon has to run. */
 void hf_httpd_note_due(struct hf_httpd *s);
 /* The list of calls on connections. */
