@@ -1,7 +1,8 @@
 /*
- * What the files of the running gateway share: gateway.c (start, stop, dispatch), hosts.c (probes,
- * health, slots), request.c (the life of a request), attempt.c (one try on one host), pages.c
- * (lists, status, metrics). All on the transfer thread unless said otherwise. Private to gateway/.
+ * What the files of the running gateway share: gateway.c (start, stop, dispatch), hosts.c (health,
+ * slots), looks.c (probes), request.c (the life of a request), attempt.c (one try on one host),
+ * pages.c (lists, status, metrics). All on the transfer thread unless said otherwise. Private to
+ * gateway/.
  */
 #ifndef HF_GATEWAY_GATEWAY_INT_H
 #define HF_GATEWAY_GATEWAY_INT_H
@@ -34,6 +35,8 @@ enum {
     HF_GW_ERROR_BYTES = 64 << 10, /* of an error answer that are looked at */
     HF_GW_LIST_BYTES = 4 << 20,   /* of a host's list of models */
     HF_GW_LIST_MS = 30000,        /* between two looks at /api/tags */
+    HF_GW_FAST_LOOK_MS = 1500,    /* for a health check while something is unclear */
+    HF_GW_ADDRESS_MS = 250,       /* until the next address is asked, too: RFC 8305 */
     HF_GW_SLOTS = 1024,           /* models of one host that are kept track of */
     HF_GW_PAUSED = 256,           /* requests that wait for a host to come back */
     HF_GW_ID = 28,
@@ -67,10 +70,10 @@ struct hf_gw_look {
     struct hf_buf body;
     int status;
     size_t url_at;
-    int what; /* enum in hosts.c */
+    int what; /* enum in looks.c */
 };
 
-enum { HF_GW_LOOKS = 3 };
+enum { HF_GW_LOOKS = 2 + HF_GW_URLS };
 
 /* Models that are loaded ahead of requests. */
 struct hf_gw_warm {
@@ -86,6 +89,11 @@ struct hf_gw_live_host {
     size_t index;
     struct hf_health health;
     struct hf_gw_look looks[HF_GW_LOOKS];
+    size_t round_at;    /* addresses that were asked in this round of the health check */
+    bool is_round_over; /* what is still under way is canceled */
+    uint64_t round_ms;
+    uint64_t round_end_ms;
+    uint64_t round_next_ms; /* when the next one is, if none has answered */
     struct hf_models tags;
     struct hf_models ps;
     bool has_tags;
@@ -226,6 +234,7 @@ void hf_gw_hosts_init(struct hf_gateway *g, uint64_t now_ms);
 void hf_gw_hosts_deinit(struct hf_gateway *g);
 /* Hosts of a new plan: they keep their state, new ones begin, lost ones are taken out. */
 void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms);
+/* Health checks and lists that are due: looks.c. */
 void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms);
 /* The slot of a model, made if need be; NULL when the host has too many. */
 struct hf_gw_slot *hf_gw_slot_get(struct hf_gw_live_host *h, const char *model);

@@ -4,7 +4,8 @@ It generates nothing; the answer is fixed text in WORDS. What it does wrong is t
 "ok" answers well, "500" fails, "cut" ends without a terminator, and so on (BEHAVIOURS). Real servers
 cannot be made to fail on command; the shapes of answers follow the vendors' documentation.
 
-Run as a process of its own, so that tests can kill and stop it: python fake_host.py PORT [--delay S] [--no-tags]
+Run as a process of its own, so that tests can kill and stop it:
+python fake_host.py PORT [--delay S] [--no-tags] [--bind ADDRESS]
 GET /__log tells what it was asked: a list of {path, model, stream, headers, gone}. POST /__set changes what it
 says of itself: {"models": {NAME: bytes}, "loaded": {NAME: bytes}, "flap": true}.
 """
@@ -456,7 +457,8 @@ async def serve(reader, writer):
 
 
 async def main(port):
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=2048)
+    address = sys.argv[sys.argv.index("--bind") + 1] if "--bind" in sys.argv else "127.0.0.1"
+    server = await asyncio.start_server(serve, address, port, backlog=2048)
     print("fake host on", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
