@@ -211,6 +211,12 @@ static const struct hf_key gateway_keys[] = {
      .max = 10 * MIN_MS, .since = "holdfast", .doc = "After this much silence a stream is begun "
             "with nothing in it (comments, pings, empty pieces) for clients with short time-outs; "
             "an error can then no longer be told by the status. 0s = never."},
+    {.name = "allowed-hosts", .kind = HF_KEY_STRINGS, .offset = F(allowed_hosts),
+     .since = "holdfast", .doc = "Names by which requests may come (Host header; * and ? stand for "
+            "anything), beside addresses, names without a dot, .localhost, .local, .internal and "
+            "this machine's: a guard against web pages that let their own name lead here. Without "
+            "it requests with a key, over TLS or to a Unix socket may come by any name, on "
+            "addresses that are not loopback all but web pages."},
     {.name = "sticky", .kind = HF_KEY_BOOL, .offset = F(is_sticky), .def = "true",
      .since = "holdfast", .doc = "Among hosts of the same rank a conversation goes back to the one "
             "that answered it last, whose prompt cache knows its beginning, unless it would queue "

@@ -229,6 +229,46 @@ def test_without_keys_a_strangers_web_page_cannot_ask(house):
     assert g.get("/api/chat", {**bearer(KIM), "Origin": "https://ui.example"}, "POST", body)[0] == 200
 
 
+def test_a_name_that_a_web_page_bound_to_this_address_is_no_name_of_ours(house, holdfast):
+    """DNS rebinding: the page's origin is then the Host it sends, and the one thing it cannot choose is that name."""
+    def answers(g, host, key=None, **headers):
+        headers = {"Content-Type": "text/plain", "Host": host, **(bearer(key) if key else {}), **headers}
+        body = json.dumps({"model": "near", "messages": HI, "stream": False})
+        got = [g.get("/api/chat", headers, "POST", body), g.get("/v1/models", headers), g.get("/holdfast/status", headers)]
+        return {status for status, _ in got}, got[0][1].decode()
+
+    g = house()
+    g.wait_hosts(local="up")
+    port = ":%d" % g.port
+    for ours in ("localhost" + port, "127.0.0.1" + port, "[::1]" + port, "forge", "forge.local" + port,
+                 "host.docker.internal" + port, socket.gethostname()):
+        assert answers(g, ours)[0] == {200}, ours
+    for evil in ("evil.example" + port, "127.0.0.1.evil.example", "localhost.evil.example" + port):
+        statuses, text = answers(g, evil, Origin="http://" + evil)
+        assert statuses == {403} and "allowed-hosts" in text, (evil, text)
+        assert answers(g, evil)[0] == {403}  # GET says no origin
+        assert g.get("/healthz", {"Host": evil})[0] == 200
+    with open(g.file) as f:
+        conf = json.load(f)
+
+    def reload(n, **keys):
+        with open(g.file, "w") as f:
+            json.dump({"gateway": {**conf["gateway"], **keys}}, f)
+        g.p.signal(signal.SIGHUP)
+        procs.wait_until(lambda: g.p.text().count("configuration reloaded") == n)
+
+    reload(1, **{"allowed-hosts": ["*.example"]})
+    assert answers(g, "gw.example", Origin="http://gw.example")[0] == {200}
+    assert answers(g, "gw.example.org")[0] == {403}
+    reload(2, keys=[{"name": "boss", "key": BOSS, "admin": True}])
+    assert answers(g, "gw.example.org", BOSS, Origin="https://ui.example")[0] == {200}
+    # Where others are meant to come, they come by names that nobody here knows; browsers say what they are.
+    reload(3, listen=":%d" % g.port)
+    assert answers(g, "gw.example.org" + port)[0] == {200}
+    assert answers(g, "gw.example.org" + port, Origin="http://gw.example.org" + port)[0] == {403}
+    assert answers(g, "192.168.7.7" + port, Origin="http://192.168.7.7" + port)[0] == {200}
+
+
 def test_a_key_that_differs_by_case_is_no_way_around_a_scope(house):
     """Ollama reads "Model" as "model", and the last one counts: the gateway would have checked the other one."""
     g = house([{"name": "kim", "key": KIM, "models": ["near"]}])
