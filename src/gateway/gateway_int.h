@@ -215,7 +215,8 @@ struct hf_gateway {
     bool is_health_dirty;
     struct hf_gw_pins pins;
     struct hf_gw_money money;
-    bool is_unpause_due; /* a breaker lets requests through again */
+    bool is_unpause_due; /* a breaker lets requests through again, a list came or won't */
+    struct hf_gw_held_page *held;
     uint64_t n_by_outcome[HF_GW_FAILURES_];
     uint64_t n_by_reason[HF_GW_REASONS_];
     uint64_t n_refused;
@@ -236,6 +237,11 @@ void hf_gw_hosts_deinit(struct hf_gateway *g);
 void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms);
 /* Health checks and lists that are due: looks.c. */
 void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms);
+/* A host that discovery would look at is still being asked for its first list; that ends within two
+ * probe-timeouts, and hf_gw_unpause follows. Until then no name is unknown. */
+bool hf_gw_is_list_due(const struct hf_gateway *g);
+/* Hosts that discovery could not look at, ", " between them; false if there is none. */
+bool hf_gw_unlisted(const struct hf_gateway *g, char *out, size_t cap);
 /* The slot of a model, made if need be; NULL when the host has too many. */
 struct hf_gw_slot *hf_gw_slot_get(struct hf_gw_live_host *h, const char *model);
 /* NULL if nobody used it yet. */
@@ -306,6 +312,9 @@ void hf_gw_attempt_tick(struct hf_gw_request *r, uint64_t now_ms);
 /* Answers what is no generation: true if the path was one of its own. Any page is answered on the
  * transfer thread. */
 void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call);
+/* Asks for the page again once lists have come: a name is not known yet. */
+void hf_gw_page_hold(struct hf_gateway *g, struct hf_httpd_call *call);
+void hf_gw_pages_unhold(struct hf_gateway *g);
 void hf_gw_reply_text(struct hf_httpd_call *call, int status, const char *type, const char *text,
                       size_t len);
 /* An error of our own in the dialect. */

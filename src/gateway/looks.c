@@ -40,12 +40,13 @@ static void look_head(void *arg, const struct hf_http_head *head)
     l->status = head->status;
 }
 
-static void take_list(struct hf_gw_look *l)
+static void take_list(struct hf_gw_look *l, const struct hf_http_result *res)
 {
     struct hf_gw_live_host *h = l->host;
     struct hf_models list = {0};
     struct hf_err err = HF_ERR_INIT;
-    if (l->status != 200 || hf_models_parse(hf_gw_dialect(h->conf->kind), hf_buf_str(&l->body),
+    h->g->is_unpause_due = h->g->is_unpause_due || !h->has_tags; /* also when none came */
+    if (res->code != HF_OK || l->status != 200 || hf_models_parse(hf_gw_dialect(h->conf->kind), hf_buf_str(&l->body),
                                             l->body.len, &list, &err) != HF_OK)
         return;
     struct hf_models *old = l->what == LOOK_PS ? &h->ps : &h->tags;
@@ -66,6 +67,38 @@ static void take_version(struct hf_gw_live_host *h, const char *text, size_t len
         return;
     if (version[strspn(version, "0123456789abcdefghijklmnopqrstuvwxyz.+-")] == '\0')
         memcpy(h->version, version, sizeof(version));
+}
+
+/* Discovery would look at its list, and there is none yet. */
+static bool is_unlisted(const struct hf_gw_live_host *h)
+{
+    return !h->has_tags && !h->conf->is_gone && !h->conf->is_cloud &&
+           h->conf->kind != HF_CONFIG_ANTHROPIC;
+}
+
+bool hf_gw_is_list_due(const struct hf_gateway *g)
+{
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        const struct hf_gw_live_host *h = &g->hosts[i];
+        bool is_asked = h->tags_ms == 0 || h->looks[LOOK_TAGS].call != NULL;
+        if (is_unlisted(h) && (h->health.state == HF_HEALTH_NEW ||
+                               (hf_health_is_routable(&h->health) && is_asked)))
+            return true;
+    }
+    return false;
+}
+
+bool hf_gw_unlisted(const struct hf_gateway *g, char *out, size_t cap)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < g->n_hosts; i++) {
+        if (!is_unlisted(&g->hosts[i]) || len >= cap)
+            continue;
+        int n = snprintf(out + len, cap - len, "%s%s", len == 0 ? "" : ", ",
+                         g->hosts[i].conf->name);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return len > 0;
 }
 
 static bool is_round_under_way(const struct hf_gw_live_host *h)
@@ -96,6 +129,7 @@ static void take_dead(struct hf_gw_look *l, const struct hf_http_result *res, ui
 {
     struct hf_gw_live_host *h = l->host;
     bool is_denied = res->code == HF_OK && l->status < 500;
+    h->g->is_unpause_due = h->g->is_unpause_due || !h->has_tags;
     if (res->code == HF_OK)
         snprintf(h->last_error, sizeof(h->last_error), "health check: status %d", l->status);
     else
@@ -151,8 +185,8 @@ static void look_done(void *arg, const struct hf_http_result *res)
     bool is_ended = res->code == HF_E_CANCELED || h->conf->is_gone;
     if (!is_ended && l->what >= LOOK_ALIVE)
         alive_done(l, res, hf_clock_mono_ms());
-    else if (!is_ended && res->code == HF_OK)
-        take_list(l);
+    else if (!is_ended)
+        take_list(l, res);
     hf_buf_deinit(&l->body);
 }
 

@@ -7,7 +7,7 @@ cannot be made to fail on command; the shapes of answers follow the vendors' doc
 Run as a process of its own, so that tests can kill and stop it:
 python fake_host.py PORT [--delay S] [--no-tags] [--bind ADDRESS]
 GET /__log tells what it was asked: a list of {path, model, stream, headers, gone}. POST /__set changes what it
-says of itself: {"models": {NAME: bytes}, "loaded": {NAME: bytes}, "flap": true}.
+says of itself: {"models": {NAME: bytes}, "loaded": {NAME: bytes}, "flap": true, "lists_s": seconds until a list}.
 """
 import asyncio
 import json
@@ -21,7 +21,7 @@ LOG = []
 DELAY = 0.0
 HAS_TAGS = "--no-tags" not in sys.argv  # without them every model may be there
 NAMES = ["ok", "llama3.1:8b", "qwen2.5-coder:32b"]
-SELF = {"models": {}, "loaded": {}, "flap": False, "probes": 0}
+SELF = {"models": {}, "loaded": {}, "flap": False, "probes": 0, "lists_s": 0}
 PAD = "x" * (1 << 20)
 
 
@@ -345,6 +345,8 @@ BEHAVIOURS = {
 
 
 async def answer(method, path, headers, body, writer):
+    if path in ("/api/tags", "/v1/models"):
+        await asyncio.sleep(SELF["lists_s"])
     if path == "/__log":
         writer.write(whole_answer(200, LOG))
     elif path == "/__set":
