@@ -77,6 +77,7 @@ struct hf_config_gateway_price {
     int64_t output;
     int64_t cached;      /* -1: as input */
     int64_t cache_write; /* -1: as input */
+    int64_t max_output;  /* tokens; 0: not known */
     int line;
 };
 

@@ -153,6 +153,10 @@ static const struct hf_key price_keys[] = {
     {.name = "cache-write", .kind = HF_KEY_MICRO, .offset = F(cache_write), .max = PRICE_MAX,
      .since = "holdfast", .doc = "For a million tokens written to that cache; without it as "
             "input."},
+    {.name = "max-output", .kind = HF_KEY_INT, .offset = F(max_output), .def = "0",
+     .max = 10000000, .since = "holdfast", .doc = "The most tokens that the model writes in an "
+            "answer; 0 = not known. A budget holds that much for a request that says no limit of "
+            "its own, instead of default-output-tokens."},
 };
 #undef F
 const struct hf_section hf_section_gateway_price = {
@@ -254,9 +258,10 @@ static const struct hf_key gateway_keys[] = {
             "from it such as +01:00."},
     {.name = "default-output-tokens", .kind = HF_KEY_INT, .offset = F(default_output_tokens),
      .def = "4096", .min = 1, .max = 10000000, .since = "holdfast",
-     .doc = "What is set aside for an answer when the request says no limit of its own; towards "
-            "Anthropic, which wants one, it is the limit. What an answer uses beyond it is "
-            "charged all the same, so it should be the most a model writes."},
+     .doc = "When a request says no limit of its own and a budget counts it: what is set aside for "
+            "its answer, and the limit that its host is told, unless the price has max-output. "
+            "The answer's header X-Holdfast-Output-Limit says so. Towards Anthropic, which wants a "
+            "limit, also without a budget."},
     BUDGET_ROWS("all requests together"),
 };
 #undef F

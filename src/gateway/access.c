@@ -81,7 +81,8 @@ static bool is_strange_host(const struct hf_gateway *g, const struct hf_httpd_ca
     bool is_browser = hf_httpd_call_header(call, "Origin") != NULL ||
                       hf_httpd_call_header(call, "Referer") != NULL ||
                       hf_httpd_call_header(call, "Sec-Fetch-Site") != NULL;
-    if (conf->allowed_hosts.n == 0 && (is_safe || (!is_browser && !hf_gw_is_loopback(conf->listen))))
+    if (conf->allowed_hosts.n == 0 &&
+        (is_safe || (!is_browser && !hf_gw_is_loopback(conf->listen))))
         return false;
     (void)gethostname(machine, sizeof(machine) - 1);
     return !hf_gw_hostname_is_ours(host, machine, &conf->allowed_hosts);
@@ -216,8 +217,7 @@ enum page_scope { SCOPE_OPEN, SCOPE_KEY, SCOPE_ADMIN };
 /* A path that changes a host or shows what all clients did is for admins. */
 static enum page_scope scope_of(const char *path)
 {
-    static const char *const open[] = {"/", "/healthz", "/readyz", "/api/version",
-                                       "/api/status"};
+    static const char *const open[] = {"/", "/healthz", "/readyz", "/api/version", "/api/status"};
     for (size_t i = 0; i < HF_ARRAY_LEN(open); i++) {
         if (strcmp(path, open[i]) == 0)
             return SCOPE_OPEN;

@@ -46,8 +46,9 @@ static void take_list(struct hf_gw_look *l, const struct hf_http_result *res)
     struct hf_models list = {0};
     struct hf_err err = HF_ERR_INIT;
     h->g->is_unpause_due = h->g->is_unpause_due || !h->has_tags; /* also when none came */
-    if (res->code != HF_OK || l->status != 200 || hf_models_parse(hf_gw_dialect(h->conf->kind), hf_buf_str(&l->body),
-                                            l->body.len, &list, &err) != HF_OK)
+    if (res->code != HF_OK || l->status != 200 ||
+        hf_models_parse(hf_gw_dialect(h->conf->kind), hf_buf_str(&l->body), l->body.len, &list,
+                        &err) != HF_OK)
         return;
     struct hf_models *old = l->what == LOOK_PS ? &h->ps : &h->tags;
     hf_models_deinit(old);
@@ -81,8 +82,8 @@ bool hf_gw_is_list_due(const struct hf_gateway *g)
     for (size_t i = 0; i < g->n_hosts; i++) {
         const struct hf_gw_live_host *h = &g->hosts[i];
         bool is_asked = h->tags_ms == 0 || h->looks[LOOK_TAGS].call != NULL;
-        if (is_unlisted(h) && (h->health.state == HF_HEALTH_NEW ||
-                               (hf_health_is_routable(&h->health) && is_asked)))
+        if (is_unlisted(h) &&
+            (h->health.state == HF_HEALTH_NEW || (hf_health_is_routable(&h->health) && is_asked)))
             return true;
     }
     return false;
@@ -94,8 +95,8 @@ bool hf_gw_unlisted(const struct hf_gateway *g, char *out, size_t cap)
     for (size_t i = 0; i < g->n_hosts; i++) {
         if (!is_unlisted(&g->hosts[i]) || len >= cap)
             continue;
-        int n = snprintf(out + len, cap - len, "%s%s", len == 0 ? "" : ", ",
-                         g->hosts[i].conf->name);
+        int n =
+            snprintf(out + len, cap - len, "%s%s", len == 0 ? "" : ", ", g->hosts[i].conf->name);
         len += n > 0 ? (size_t)n : 0;
     }
     return len > 0;

@@ -126,13 +126,23 @@ static bool is_for_free(const struct hf_gw_request *r)
     return r->head.is_load || r->head.ep == HF_EP_ANTHROPIC_COUNT;
 }
 
-static int64_t output_bound(const struct hf_gw_request *r)
+/* Of an answer whose request sets no limit: what the model writes at most, if that is known, else
+ * what it will be told. */
+static int64_t default_output(const struct hf_gw_request *r,
+                              const struct hf_config_gateway_price *price)
+{
+    bool is_known = price != NULL && price->max_output > 0;
+    return is_known ? price->max_output : r->g->conf->default_output_tokens;
+}
+
+static int64_t output_bound(const struct hf_gw_request *r,
+                            const struct hf_config_gateway_price *price)
 {
     const struct hf_request_head *h = &r->head;
     if (h->ep == HF_EP_OLLAMA_EMBED || h->ep == HF_EP_OLLAMA_EMBEDDINGS ||
         h->ep == HF_EP_OPENAI_EMBEDDINGS)
         return 0;
-    int64_t max = h->max_tokens > 0 ? h->max_tokens : r->g->conf->default_output_tokens;
+    int64_t max = h->max_tokens > 0 ? h->max_tokens : default_output(r, price);
     int64_t n = h->n_answers > 1 ? h->n_answers : 1;
     return max > HF_GW_TOKENS_MAX / n ? HF_GW_TOKENS_MAX : max * n;
 }
@@ -217,13 +227,14 @@ enum hf_gw_held hf_gw_bill_hold(struct hf_gw_request *r, const struct hf_gw_host
     const struct hf_config_budget *own = limits_of(b->key);
     hf_assert(b->account != NULL && !b->is_waiting);
     hf_gw_bill_release(r);
+    b->cap_tokens = 0;
     if ((!hf_gw_is_limited(own) && !hf_gw_is_limited(&g->conf->budget)) || is_for_free(r))
         return HF_GW_HELD;
     const struct hf_config_gateway_price *price = hf_gw_price_find(g->conf, host->name, model);
     if (price == NULL && !hf_gw_has_token_limit(own) && !hf_gw_has_token_limit(&g->conf->budget))
         return HF_GW_HELD;
     int64_t input = hf_request_bound_tokens(r->body, r->len);
-    int64_t output = output_bound(r);
+    int64_t output = output_bound(r, price);
     struct hf_gw_amount want = {.micro = hf_gw_cost_bound(price, input, output),
                                 .tokens = input + output};
     roll(g);
@@ -231,6 +242,9 @@ enum hf_gw_held hf_gw_bill_hold(struct hf_gw_request *r, const struct hf_gw_host
         return HF_GW_OVER;
     b->hold = (struct hf_gw_hold){.day = g->money.day, .amount = want};
     b->is_held = true;
+    bool is_known = price != NULL && price->max_output > 0;
+    b->cap_tokens =
+        r->head.max_tokens > 0 || output == 0 || is_known ? 0 : g->conf->default_output_tokens;
     hf_gw_budget_hold(&b->account->budget, &b->hold);
     hf_gw_budget_hold(&g->money.all.budget, &b->hold);
     if (g->money.journal == NULL)

@@ -451,8 +451,12 @@ enum hf_dialect hf_gw_path_dialect(const struct hf_httpd_call *call)
 static bool is_left_out(const char *path)
 {
     static const char *const left_out[] = {
-        "/v1/audio/transcriptions",     "/v1/images/generations", "/v1/images/edits",
-        "/api/experimental/web_search", "/api/me",                "/api/signout",
+        "/v1/audio/transcriptions",
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/api/experimental/web_search",
+        "/api/me",
+        "/api/signout",
         "/api/experimental/web_fetch",
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(left_out); i++) {
@@ -476,8 +480,11 @@ static void no_page(struct hf_httpd_call *call, const char *path, bool is_method
                                  : "page not found");
     if (hf_api_error_write(hf_gw_path_dialect(call), &e, NULL, &out, NULL) != HF_OK)
         hf_buf_reset(&out);
-    hf_gw_reply_text(call, is_known ? 501 : is_method ? 405 : 404, json_type, hf_buf_str(&out),
-                     out.len);
+    hf_gw_reply_text(call,
+                     is_known    ? 501
+                     : is_method ? 405
+                                 : 404,
+                     json_type, hf_buf_str(&out), out.len);
     hf_buf_deinit(&out);
 }
 

@@ -52,6 +52,8 @@ void hf_gw_answer_headers(const struct hf_gw_request *r, struct hf_gw_headers *h
         hf_micro_format(r->bill.cost, cost);
         hf_gw_header(h, "X-Holdfast-Cost", "%s", cost);
     }
+    if (r->bill.cap_tokens > 0)
+        hf_gw_header(h, "X-Holdfast-Output-Limit", "%lld", (long long)r->bill.cap_tokens);
     if (r->report.n_dropped > 0)
         hf_gw_header(h, "X-Holdfast-Dropped-Params", "%s", r->report.dropped);
 }
@@ -406,8 +408,9 @@ static void say_not_found(struct hf_gw_request *r)
     char silent[200];
     bool is_sure = !hf_gw_unlisted(r->g, silent, sizeof(silent));
     hf_api_error_set(&r->error, HF_API_MODEL, "model '%s' not found on any host%s%s%s",
-                     r->head.model, is_sure ? "" : " (not reached since the start: ",
-                     is_sure ? "" : silent, is_sure ? "" : ")");
+                     r->head.model,
+                     is_sure ? "" : " (not reached since the start: ", is_sure ? "" : silent,
+                     is_sure ? "" : ")");
 }
 
 /* Nobody can take it. */

@@ -383,6 +383,65 @@ def test_budget_race_200_calls_against_a_budget_for_50(house):
         assert e["code"] == "insufficient_quota"
 
 
+def test_an_answer_without_a_limit_gets_one_where_a_budget_counts(house):
+    """Else a budget could be passed by as much as a model writes: what is set aside is what may be written."""
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "0.3", "tokens-per-day": 100000}, {"name": "bot", "key": BOT}],
+              [{"name": "known", "to": ["cloud/ok-known"]}], **{"default-output-tokens": 700, "prices": [
+                  {"model": "cloud/ok-known", "input": 1, "output": 10, "max-output": 20000}, PRICE]})
+    g.wait_hosts(local="up", cloud="up")
+
+    def told(fake):
+        ask = fake.log()[-1]["ask"]
+        return ask.get("max_tokens", ask.get("options", {}).get("num_predict"))
+
+    for stream in (False, True):
+        for front, model, fake in (("openai", "far", g.cloud), ("openai", "near", g.local), ("ollama", "far", g.cloud),
+                                   ("ollama", "near", g.local)):
+            a = Answer(g.port, front, model, stream, headers=bearer(KIM)).whole()
+            assert told(fake) == 700 and a.headers["x-holdfast-output-limit"] == "700", (front, model)
+            a = Answer(g.port, front, model, stream, headers=bearer(BOT)).whole()
+            assert told(fake) is None and "x-holdfast-output-limit" not in a.headers, (front, model)
+    r = httpx.post("http://127.0.0.1:%d/v1/responses" % g.port, json={"model": "far", "input": "hi"}, headers=bearer(KIM))
+    assert r.status_code == 200 and told(g.cloud) == 700
+    # No limit is no limit, however it is said; one of its own stays.
+    for said, then in (({"max_tokens": 0}, 700), ({"max_completion_tokens": None}, 700), ({"max_tokens": 90}, 90)):
+        Answer(g.port, "openai", "far", False, headers=bearer(KIM), **said).whole()
+        ask = g.cloud.log()[-1]["ask"]
+        assert told(g.cloud) == then and "max_completion_tokens" not in ask, ask
+    Answer(g.port, "ollama", "near", False, headers=bearer(KIM), options={"num_predict": -1, "seed": 7}).whole()
+    assert g.local.log()[-1]["ask"]["options"] == {"num_predict": 700, "seed": 7}
+    # What a model writes at most is set aside where that is known; it needs no limit then.
+    a = Answer(g.port, "openai", "known", False, headers=bearer(KIM)).whole()
+    assert told(g.cloud) is None and "x-holdfast-output-limit" not in a.headers
+    poor = [{"name": "kim", "key": KIM, "money-in-all": "0.1"}]
+    h = house(poor, [{"name": "known", "to": ["cloud/ok-known"]}], journal=g.db + "2", prices=[
+        {"model": "cloud/*", "input": 1, "output": 10, "max-output": 20000}])
+    h.wait_hosts(cloud="up")
+    a = Answer(h.port, "openai", "known", False, headers=bearer(KIM))
+    assert a.status == 429 and "may need 0.2" in a.error, vars(a)
+
+
+def test_media_in_a_request_are_held_at_their_worst(house):
+    g = house([{"name": "kim", "key": KIM, "tokens-in-all": 6000}])
+    g.wait_hosts(local="up", cloud="up")
+
+    def wanted(*content, front="openai"):
+        body = {"model": "far", "max_tokens": 10, "messages": [{"role": "user", "content": list(content)}]}
+        r = httpx.post("http://127.0.0.1:%d%s" % (g.port, PATHS[front]), json=body, headers=bearer(KIM))
+        assert r.status_code == 429, r.text
+        return int(r.json()["error"]["message"].split("may need ")[1].split(";")[0].split(".")[0])
+
+    url = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    assert 2 * 5250 < wanted(url, url) < 2 * 5250 + 500
+    assert 300000 < wanted({"type": "file", "file": {"file_id": "file-1"}}) < 301000
+    source = {"type": "url", "url": "https://example.org/a.pdf"}
+    assert 300000 < wanted({"type": "document", "source": source}, front="anthropic") < 301000
+    sound = {"type": "input_audio", "input_audio": {"data": "//uQ" + "A" * 640000, "format": "mp3"}}
+    assert 10000 < wanted(sound) < 11000
+    pdf = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0" + "A" * 40000}}
+    assert 40000 < wanted(pdf) < 41000
+
+
 def test_budget_that_is_used_up_in_each_dialect_and_what_is_free_goes_on(house):
     g = house([{"name": "kim", "key": KIM, "money-per-day": "0.0001"}])
     g.wait_hosts(local="up", cloud="up")
