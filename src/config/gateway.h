@@ -104,6 +104,7 @@ struct hf_config_gateway {
     bool is_sticky;          /* a conversation goes back to the host that has it in its cache */
     int64_t max_body_bytes;
     int64_t max_bodies_bytes;
+    int64_t per_address; /* connections of one client's address */
     int64_t queue_per_model;
     int64_t queue_all;
     struct hf_config_gateway_host *hosts;

@@ -232,6 +232,10 @@ static const struct hf_key gateway_keys[] = {
     {.name = "max-bodies", .kind = HF_KEY_SIZE, .offset = F(max_bodies_bytes), .def = "256MB",
      .min = 1024, .max = INT64_C(1) << 40, .since = "holdfast",
      .doc = "All requests in memory together; more are answered 503."},
+    {.name = "connections-per-client", .kind = HF_KEY_INT, .offset = F(per_address), .def = "2048",
+     .min = 1, .max = 4096, .since = "holdfast",
+     .doc = "Connections of one IP address; more are closed at once. Of all there may be 4096, so "
+            "that one client cannot take them all. Counts from the start of the gateway on."},
     {.name = "queue-per-model", .kind = HF_KEY_INT, .offset = F(queue_per_model), .def = "64",
      .min = 1, .max = 65536, .since = "holdfast",
      .doc = "Requests that may wait for one model of one host."},

@@ -257,6 +257,7 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
                                      .send_buffer = 16 << 10};
     struct hf_httpd_options so = {.listen = conf->listen,
                                   .max_connections = CONNECTIONS,
+                                  .max_per_address = (size_t)conf->per_address,
                                   .max_body_bytes = (size_t)conf->max_body_bytes,
                                   .max_bodies_bytes = (size_t)conf->max_bodies_bytes,
                                   .on_request = on_request,

@@ -222,6 +222,7 @@ static struct MHD_Daemon *start_daemon(struct hf_httpd *s)
     OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, HF_LIMIT_HTTPD_HEAD, NULL);
     OPTION(MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 4096, NULL);
     OPTION(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
+    OPTION(MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_per_address, NULL);
     OPTION(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s, NULL);
     OPTION(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)hf_httpd_on_completed, s);
     if (threads > 1 && o->on_client == NULL)

@@ -58,6 +58,7 @@ struct hf_httpd_options {
      * server, and start, drain and stop are not for that thread. NULL: threads of its own. */
     struct hf_http_client *on_client;
     size_t max_connections;   /* 0: 4096 */
+    size_t max_per_address;   /* of one IP address; 0: no limit of its own. More are closed */
     size_t max_body_bytes;    /* 0: 1 MiB. Larger: answered 413 */
     size_t max_bodies_bytes;  /* 0: 64 MiB. All bodies held at a time; more: answered 503 */
     unsigned idle_s;          /* 0: 60. A connection without progress is closed */

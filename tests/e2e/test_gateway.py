@@ -344,6 +344,31 @@ def test_in_the_first_moment_no_model_is_unknown(holdfast, running, tmp_path):
         assert r.status == 404 and "not reached since the start: dead" in r.error, vars(r)
 
 
+def test_one_address_cannot_take_all_connections(two):
+    g = two(**{"connections-per-client": 5})
+
+    def connect(address):
+        c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=20, source_address=(address, 0))
+        c.request("GET", "/healthz")
+        r = c.getresponse()
+        return c, r.status, r.read()
+
+    def wait_for_room():
+        try:
+            return connect("127.0.0.2")
+        except OSError:
+            return None
+
+    kept = [connect("127.0.0.2") for _ in range(5)]
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        connect("127.0.0.2")
+    assert connect("127.0.0.3")[1] == 200  # others are none the worse
+    kept[0][0].request("GET", "/healthz")
+    assert kept[0][0].getresponse().read() == b"ok\n"
+    kept.pop()[0].close()
+    procs.wait_until(wait_for_room)
+
+
 def test_sigterm_lets_answers_end(two):
     g = two([{"name": "cold", "to": ["a/cold"]}])
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
