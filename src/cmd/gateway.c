@@ -85,8 +85,11 @@ static void reload(struct hf_gateway *g, const struct options *o, struct hf_conf
     enum hf_code rc = hf_cmd_load_config(&o->config, &next, &err);
     if (rc == HF_OK)
         rc = hf_gw_plan_next(&next->gateway, hf_gateway_plan(g), &plan, &err);
+    if (rc == HF_OK)
+        rc = hf_gateway_reload_cert(g, &next->gateway, &err);
     if (rc != HF_OK) {
         hf_log(HF_LOG_ERROR, "configuration not reloaded", HF_F_ERR(&err), HF_F_END);
+        hf_gw_plan_free(plan);
         hf_config_free(next);
         return;
     }
@@ -94,6 +97,8 @@ static void reload(struct hf_gateway *g, const struct options *o, struct hf_conf
     if (strcmp(next->gateway.listen, (*cfg)->gateway.listen) != 0)
         hf_log(HF_LOG_WARN, "listen counts only after a restart",
                HF_F_STR("listen", next->gateway.listen), HF_F_END);
+    if ((next->gateway.tls_cert == NULL) != ((*cfg)->gateway.tls_cert == NULL))
+        hf_log(HF_LOG_WARN, "tls counts only after a restart", HF_F_END);
     bool had_journal = (*cfg)->gateway.journal != NULL;
     if (had_journal != (next->gateway.journal != NULL) ||
         (had_journal && strcmp((*cfg)->gateway.journal, next->gateway.journal) != 0))

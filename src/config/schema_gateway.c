@@ -180,7 +180,8 @@ static const struct hf_key gateway_keys[] = {
             "\"override\":true,\"expires\":TIME,\"by\":WHO,\"why\":TEXT}} takes a host out. "
             "Without expires it counts for 24h from when the file was written."},
     {.name = "tls-cert", .kind = HF_KEY_STRING, .offset = F(tls_cert), .since = "holdfast",
-     .doc = "Certificate chain (PEM) for clients; needs tls-key."},
+     .doc = "Certificate chain (PEM) for clients; needs tls-key. SIGHUP reads both anew, for "
+            "connections to come."},
     {.name = "tls-key", .kind = HF_KEY_STRING, .offset = F(tls_key), .since = "holdfast",
      .doc = "Key (PEM) of tls-cert."},
     {.name = "probe-interval", .kind = HF_KEY_MS, .offset = F(probe_interval_ms), .def = "5s",
