@@ -51,6 +51,8 @@ class Fake:
 class Gateway:
     """A running gateway with a configuration made of Python values."""
 
+    env = None
+
     def __init__(self, holdfast, directory, hosts, routes, top=(), **keys):
         self.port = free_port()
         self.holdfast = holdfast
@@ -59,7 +61,7 @@ class Gateway:
                    "routes": routes, **keys}
         with open(self.file, "w") as f:
             json.dump({"gateway": section, **dict(top)}, f)  # JSON is YAML
-        self.p = holdfast.start("gateway", "-config", self.file)
+        self.p = holdfast.start("gateway", "-config", self.file, env=self.env)
         procs.wait_until(lambda: self.is_up() or not self.p.alive, timeout=30, why=self.p.text)
         assert self.p.alive, self.p.text()
 
