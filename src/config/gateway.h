@@ -81,6 +81,8 @@ struct hf_config_gateway_price {
     int line;
 };
 
+#define HF_CONFIG_ZONE_NAMED INT64_MAX
+
 struct hf_config_gateway {
     bool is_set; /* the section is there */
     const char *listen;
@@ -117,8 +119,8 @@ struct hf_config_gateway {
     size_t n_prices;
     const char *journal; /* absolute; NULL: none */
     int64_t journal_keep_ms;
-    const char *budget_zone; /* "UTC", "+02:00" */
-    int64_t budget_zone_min; /* the same in minutes east of UTC */
+    const char *budget_zone; /* "UTC", "+02:00", "Europe/Berlin" */
+    int64_t budget_zone_min; /* the same in minutes east of UTC, or HF_CONFIG_ZONE_NAMED */
     int64_t default_output_tokens;
     struct hf_config_budget budget; /* of all keys together */
 };

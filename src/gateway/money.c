@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "codec/prometheus.h"
 #include "gateway/gateway_int.h"
+#include "gateway/zone.h"
 
 static const struct hf_config_budget unlimited = {-1, -1, -1, -1};
 
@@ -43,7 +44,7 @@ struct hf_gw_account *hf_gw_account_get(struct hf_gateway *g, const char *name)
 static void roll(struct hf_gateway *g)
 {
     struct hf_gw_money *m = &g->money;
-    int64_t day = hf_gw_day(hf_clock_wall_ms(), g->conf->budget_zone_min);
+    int64_t day = hf_gw_zone_day(g->conf, hf_clock_wall_ms());
     if (day <= m->day)
         return;
     m->day = day;
@@ -396,7 +397,7 @@ void hf_gw_bill_over(struct hf_gw_request *r)
     hf_micro_format(hf_gw_limit_of(limits, b->over) * scale, limit);
     hf_micro_format(hf_gw_budget_left(budget, limits, b->over) * scale, left);
     hf_micro_format((is_money ? b->wanted.micro : b->wanted.tokens) * scale, wanted);
-    int64_t end_ms = hf_gw_day_end_ms(g->money.day, g->conf->budget_zone_min);
+    int64_t end_ms = hf_gw_zone_day_end_ms(g->conf, g->money.day);
     if (hf_gw_limit_is_day(b->over))
         hf_clock_format(end_ms, when);
     int64_t wait_ms = end_ms - hf_clock_wall_ms();
@@ -447,7 +448,7 @@ static void put_budgets(struct hf_gateway *g, struct hf_json *j, const struct hf
         if (limit < 0)
             continue;
         bool is_money = hf_gw_limit_is_money(which);
-        hf_clock_format(hf_gw_day_end_ms(g->money.day, g->conf->budget_zone_min), when);
+        hf_clock_format(hf_gw_zone_day_end_ms(g->conf, g->money.day), when);
         hf_json_object_begin(j);
         hf_json_kstr(j, "budget", hf_gw_limit_word(which));
         put_amount(j, "limit", limit, is_money);

@@ -1,10 +1,14 @@
 """A wall clock that is set, back and forth, while the gateway runs (libfaketime): days of budgets, ends of overrides and
 times in the journal follow it, whatever waits does not."""
 import concurrent.futures
+import datetime
 import glob
 import json
+import os
+import signal
 import sqlite3
 import time
+import zoneinfo
 
 import procs
 import pytest
@@ -42,14 +46,23 @@ def clock(tmp_path):
 
 
 @pytest.fixture
-def house(holdfast, running, tmp_path, clock):
+def house(make):
+    return make()
+
+
+@pytest.fixture
+def make(holdfast, running, tmp_path, clock):
+    return lambda **keys: start(holdfast, running, tmp_path, clock, keys)
+
+
+def start(holdfast, running, tmp_path, clock, keys):
     a, b = Fake(running), Fake(running)
     Jumping = type("Jumping", (Gateway,), {"env": clock.env})
     g = Jumping(holdfast, tmp_path, [{"name": "a", "url": a.url(), "parallel": 8}, {"name": "b", "url": b.url()}],
                 [{"name": n, "to": ["a/" + n, "b/ok"]} for n in ("ok", "slow", "forever", "hang")],
                 **{"journal": str(tmp_path / "usage.db"), "override-file": str(tmp_path / "override.json"),
                    "keys": [{"name": "kim", "key": "kim", "money-per-day": "0.002"}],
-                   "prices": [{"model": "a/*", "input": 0, "output": 10}]})
+                   "prices": [{"model": "a/*", "input": 0, "output": 10}], **keys})
     g.a, g.db = a, str(tmp_path / "usage.db")
     g.wait_hosts(a="up", b="up")
     return g
@@ -102,6 +115,26 @@ def rows_held(g):
         return c.execute("SELECT count(*) FROM hold").fetchone()[0]
     finally:
         c.close()
+
+
+def test_a_zone_by_name_has_days_of_23_hours(make, clock):
+    if not os.path.exists("/usr/share/zoneinfo/Europe/Berlin"):
+        pytest.skip("skipped: needs tzdata")
+    g = make(**{"budget-zone": "Europe/Berlin"})
+    here = zoneinfo.ZoneInfo("Europe/Berlin")
+    for day in (datetime.datetime(2030, 3, 30, 12), datetime.datetime(2030, 3, 31, 12), datetime.datetime(2030, 10, 27, 12)):
+        clock.set(int(day.replace(tzinfo=here).timestamp() - time.time()))
+        ask(g).whole("a")
+        midnight = (day + datetime.timedelta(days=1)).replace(hour=0, tzinfo=here).astimezone(datetime.timezone.utc)
+        assert kim(g)["budgets"][0]["resets"] == midnight.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        assert kim(g)["cost_today"] == "0.00005"
+    with open(g.file) as f:
+        conf = json.load(f)
+    conf["gateway"]["budget-zone"] = "Europe/London"
+    with open(g.file, "w") as f:
+        json.dump(conf, f)
+    g.p.signal(signal.SIGHUP)
+    procs.wait_until(lambda: "Europe/London counts only after a restart" in g.p.text())
 
 
 def test_what_waits_does_not_see_it(house, clock):
