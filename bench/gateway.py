@@ -4,7 +4,7 @@
   gateway.py [--quick] [--only ROW,...] [--seconds S] [--rounds N] [--litellm PYTHON] [--save FILE] [--write FILE.md]
   gateway.py --from FILE            the table again
 
-Rows: one, cpu, chunks, streams, bodies, lists, kill. Needs cc, and nginx and haproxy of Debian (what is missing is left
+Rows: one, cpu, chunks, streams, bodies, lists, kill, powercut (needs root: a network namespace). Needs cc, and nginx and haproxy of Debian (what is missing is left
 out and said). HOLDFAST_BIN names the program (build/holdfast). CPU is what /proc/PID/stat says of all processes of a
 proxy; figures are medians over rounds in which the proxies take turns.
 """
@@ -12,6 +12,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -24,6 +25,8 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tests", "e2e"))
+import machine  # noqa: E402
 TICK = os.sysconf("SC_CLK_TCK")
 CHAT, EMBED = "/v1/chat/completions", "/v1/embeddings"
 NGINX = """
@@ -155,9 +158,11 @@ class Bench:
         until(lambda: p.poll() is None and get(port, ready)[0] == 200, 60, name)
         return x
 
-    def server(self):
-        p = subprocess.Popen([self.tool, "serve"], stdout=subprocess.PIPE)
+    def server(self, where=None):
+        argv = [*where.run, self.tool, "serve", where.address] if where else [self.tool, "serve"]
+        p = subprocess.Popen(argv, stdout=subprocess.PIPE)
         x = Proxy("direct", int(p.stdout.readline().split()[1]), p)
+        x.url = "http://%s:%d/v1" % (where.address if where else "127.0.0.1", x.port)
         self.all.append(x)
         return x
 
@@ -170,7 +175,7 @@ class Bench:
     def holdfast(self, ups, name="holdfast", **keys):
         port = free_port()
         hosts = [{"name": "h%d" % i, "kind": "openai", "local": True, "parallel": self.a.parallel,
-                  "url": "http://127.0.0.1:%d/v1" % u} for i, u in enumerate(ups)]
+                  "url": u if isinstance(u, str) else "http://127.0.0.1:%d/v1" % u} for i, u in enumerate(ups)]
         routes = [{"name": m, "to": ["%s/%s" % (h["name"], m) for h in hosts]} for m in MODELS]
         conf = {"gateway": {"listen": "127.0.0.1:%d" % port, "hosts": hosts, "routes": routes, **keys}}
         path = self.file(name + ".yml", json.dumps(conf))
@@ -353,7 +358,50 @@ def row_kill(b, _):
                          "slowest_ms": max(r["slowest_ms"] for r in out), "why": "; ".join(r["why"] for r in out if r["why"])}}
 
 
-ROWS = {"one": row_one, "cpu": row_cpu, "chunks": row_chunks, "streams": row_streams, "bodies": row_bodies, "lists": row_lists, "kill": row_kill}
+def silent_end(b, m, model, how):
+    """When calls moved, in s after the end of the host, and how many failed."""
+    one, two = b.server(m), b.server()
+    x = b.holdfast([one.url, two.url], "holdfast-silent")
+    ended = []
+
+    def end():
+        ended.append(time.monotonic_ns())
+        m.cut() if how == "cut" else one.p.send_signal(signal.SIGSTOP)
+
+    t = threading.Timer(random.uniform(1.5, 6.5), end)  # at any moment between two health checks
+    t.start()
+    r = b.load(x, "-c", 16, "-d", 7, "-m", model)
+    t.join()
+    moved = [(ns - ended[0]) / 1e9 for ns in json.loads(get(two.port, "/asks")[1])]
+    for p in (x, two):
+        p.stop()
+    one.p.kill()
+    one.p.wait()
+    if how == "cut":
+        m.back()
+    return {"model": model, "how": how, "first_s": round(moved[0], 2), "16th_s": round(moved[15], 2),
+            "ok": r["ok"], "failed": r["errors"], "why": r["why"]}
+
+
+def row_powercut(b, _):
+    """The host that serves 16 clients is gone without a word, or stopped: on connections that are kept, before the first
+    byte, in mid-answer. None of the clients asks for a stream, so none may fail."""
+    m = machine.Machine()
+    try:
+        missing = m.make()
+        if missing:
+            log("powercut is skipped: " + missing)
+            return {}
+        all = [silent_end(b, m, model, how) for how in ("cut", "stop") for model in ("c1i0d20", "c1i0d1500", "c50i100d20")
+               for _ in range(b.a.rounds)]
+    finally:
+        m.close()
+    return {"holdfast": {how: {"failed": sum(r["failed"] for r in all if r["how"] == how), "ok": sum(r["ok"] for r in all if r["how"] == how),
+                               "first_s": max(r["first_s"] for r in all if r["how"] == how),
+                               "16th_s": max(r["16th_s"] for r in all if r["how"] == how)} for how in ("cut", "stop")} | {"rounds": all}}
+
+
+ROWS = {"one": row_one, "cpu": row_cpu, "chunks": row_chunks, "streams": row_streams, "bodies": row_bodies, "lists": row_lists, "kill": row_kill, "powercut": row_powercut}
 
 
 def pick(res, *path):
@@ -394,6 +442,10 @@ def promises(res):
         row("lists of models, every host dead: slowest", 5, None if not h("lists") else max(v["max_ms"] for v in h("lists").values()), unit="ms"),
         row("kill -9 of the serving host: failed calls", 0, h("kill", "failed"), unit=""),
         row("kill -9 of the serving host: slowest call", 1000, h("kill", "slowest_ms"), unit="ms"),
+        row("silent power cut of the serving host: failed calls", 0, h("powercut", "cut", "failed"), unit=""),
+        row("silent power cut: the last of 16 calls goes elsewhere after", 5, h("powercut", "cut", "16th_s"), unit="s"),
+        row("SIGSTOP of the serving host: failed calls", 0, h("powercut", "stop", "failed"), unit=""),
+        row("SIGSTOP: the last of 16 calls goes elsewhere after", 5, h("powercut", "stop", "16th_s"), unit="s"),
     ]
 
 

@@ -1,6 +1,7 @@
 /* gwtool: a model server that costs next to nothing, and the clients that measure what is in front of it.
  *
- *   gwtool serve                       listens on a free port of 127.0.0.1, prints "port N"
+ *   gwtool serve [ADDRESS]             listens on a free port of it (127.0.0.1), prints "port N"; GET /asks tells when
+ *                                      the first requests came, in ns of the monotonic clock
  *   gwtool load HOST:PORT [options]    requests over -c connections, figures as one JSON line
  *      -c N   connections (1)          -d S   seconds (3)        -n N   stop after N requests in all
  *      -b N   bytes of the body (200)  -m M   model              -p P   path (/v1/chat/completions)
@@ -61,6 +62,8 @@ struct conn {
 };
 static struct conn *conns[65536];
 static int top;
+static uint64_t asks[32];
+static int n_asks;
 
 static void drop(struct conn *c) {
   conns[c->fd] = NULL;
@@ -122,11 +125,17 @@ static bool answer(struct conn *c, const char *head, const char *body) {
   int n = 1, every = 0, first = 0;
   c->is_v1 = strstr(head, " /v1/") != NULL;
   if (strncmp(head, "GET ", 4) == 0) {
+    if (strncmp(head + 4, "/asks", 5) == 0) {
+      char text[32 * 24 + 8] = "[";
+      for (int i = 0; i < n_asks; i++) sprintf(text + strlen(text), "%s%" PRIu64, i ? "," : "", asks[i]);
+      return reply(c, strcat(text, "]"));
+    }
     if (strstr(head, "/api/version")) return reply(c, "{\"version\":\"0.12.6\"}");
     if (strstr(head, "/api/tags")) return reply(c, "{\"models\":[{\"name\":\"m\",\"size\":1000}]}");
     if (strstr(head, "/api/ps")) return reply(c, "{\"models\":[]}");
     return reply(c, "{\"object\":\"list\",\"data\":[{\"id\":\"m\",\"object\":\"model\"}]}");
   }
+  if (n_asks < 32) asks[n_asks++] = now_ns();
   if (strstr(head, "/embed")) return reply(c, "{\"object\":\"list\",\"model\":\"m\",\"data\":[{\"object\":\"embedding\",\"index\":0,\"embedding\":"
                                               "[0.1,0.2,0.3,0.4]}],\"usage\":{\"prompt_tokens\":3,\"total_tokens\":3}}");
   const char *m = strstr(body, "\"model\"");
@@ -184,9 +193,10 @@ static void take(int ep, int lis) {
     epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
   }
 }
-static _Noreturn void serve(void) {
+static _Noreturn void serve(const char *address) {
   int ep = epoll_create1(EPOLL_CLOEXEC), lis = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in a = {.sin_family = AF_INET};
+  inet_pton(AF_INET, address, &a.sin_addr);
   socklen_t len = sizeof a;
   if (bind(lis, (struct sockaddr *)&a, sizeof a) || listen(lis, 4096) || getsockname(lis, (struct sockaddr *)&a, &len)) die("listen");
   struct epoll_event e = {.events = EPOLLIN, .data.fd = lis}, got[256];
@@ -519,7 +529,7 @@ static int load(int argc, char **argv) {
 int main(int argc, char **argv) {
   more_files();
   signal(SIGPIPE, SIG_IGN);
-  if (argc > 1 && strcmp(argv[1], "serve") == 0) serve();
+  if (argc > 1 && strcmp(argv[1], "serve") == 0) serve(argc > 2 ? argv[2] : "127.0.0.1");
   if (argc > 1 && strcmp(argv[1], "load") == 0) return load(argc - 1, argv + 1);
   fprintf(stderr, "gwtool serve | gwtool load HOST:PORT [options]: see the head of gwtool.c\n");
   return 2;

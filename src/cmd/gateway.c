@@ -18,6 +18,7 @@
 #include "cmd/rows.h"
 #include "gateway/gateway.h"
 #include "gateway/plan.h"
+#include "gateway/zone.h"
 #include "os/heap.h"
 
 enum { WATCH_MS = 2000 };
@@ -85,8 +86,17 @@ static void reload(struct hf_gateway *g, const struct options *o, struct hf_conf
     enum hf_code rc = hf_cmd_load_config(&o->config, &next, &err);
     if (rc == HF_OK)
         rc = hf_gw_plan_next(&next->gateway, hf_gateway_plan(g), &plan, &err);
+    const struct hf_config_gateway *now = &(*cfg)->gateway;
+    if (rc == HF_OK && next->gateway.budget_zone_min == HF_CONFIG_ZONE_NAMED &&
+        strcmp(next->gateway.budget_zone, now->budget_zone) != 0)
+        rc = hf_err_set(&err, HF_E_UNSUPPORTED,
+                        "gateway.budget-zone: %s counts only after a restart",
+                        next->gateway.budget_zone);
+    if (rc == HF_OK)
+        rc = hf_gateway_reload_cert(g, &next->gateway, &err);
     if (rc != HF_OK) {
         hf_log(HF_LOG_ERROR, "configuration not reloaded", HF_F_ERR(&err), HF_F_END);
+        hf_gw_plan_free(plan);
         hf_config_free(next);
         return;
     }
@@ -94,6 +104,8 @@ static void reload(struct hf_gateway *g, const struct options *o, struct hf_conf
     if (strcmp(next->gateway.listen, (*cfg)->gateway.listen) != 0)
         hf_log(HF_LOG_WARN, "listen counts only after a restart",
                HF_F_STR("listen", next->gateway.listen), HF_F_END);
+    if ((next->gateway.tls_cert == NULL) != ((*cfg)->gateway.tls_cert == NULL))
+        hf_log(HF_LOG_WARN, "tls counts only after a restart", HF_F_END);
     bool had_journal = (*cfg)->gateway.journal != NULL;
     if (had_journal != (next->gateway.journal != NULL) ||
         (had_journal && strcmp((*cfg)->gateway.journal, next->gateway.journal) != 0))
@@ -118,6 +130,7 @@ static enum hf_code serve(struct hf_config **cfg, const struct options *o, struc
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     hf_heap_for_server();
+    hf_gw_zone_use(&(*cfg)->gateway);
     HF_TRY(hf_gateway_start(&(*cfg)->gateway, plan, &g, err));
     hf_log(HF_LOG_INFO, "gateway", HF_F_STR("version", HF_VERSION),
            HF_F_STR("listen", hf_gateway_address(g)), HF_F_U64("hosts", plan->n_hosts),

@@ -358,6 +358,22 @@ static enum hf_code explain_text(struct hf_http_reply *r, struct hf_err *err)
     return hf_gateway_ask_table(&v[3], columns, HF_ARRAY_LEN(columns), err);
 }
 
+/* The exit code says where a request would end: nowhere is an error. */
+static enum hf_code explain_end(struct hf_http_reply *r, const char *model, struct hf_err *err)
+{
+    static const char *const keys[] = {"decision"};
+    struct hf_jsonscan_value v;
+    char text[TEXT];
+    HF_TRY(hf_jsonscan_find(hf_buf_str(&r->body), r->body.len, keys, 1, &v, err));
+    cell(&v, text);
+    if (strcmp(text, "not found") == 0)
+        return hf_err_set(err, HF_E_NOT_FOUND, "no host has a model '%.100s'", model);
+    if (strcmp(text, "private") == 0)
+        return hf_err_set(err, HF_E_DENIED,
+                          "'%.100s' is private, and no host of the house has its model", model);
+    return HF_OK;
+}
+
 enum hf_code hf_gateway_ask_explain(const struct hf_gateway_ask *a, const char *model,
                                     struct hf_err *err)
 {
@@ -366,6 +382,8 @@ enum hf_code hf_gateway_ask_explain(const struct hf_gateway_ask *a, const char *
     enum hf_code rc = explain(a, model, &r, err);
     if (rc == HF_OK)
         rc = a->is_json ? print_json(&r, err) : explain_text(&r, err);
+    if (rc == HF_OK)
+        rc = explain_end(&r, model, err);
     hf_http_reply_deinit(&r);
     return rc;
 }

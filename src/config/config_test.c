@@ -229,8 +229,11 @@ static const struct error_row error_rows[] = {
     {"gateway:\n  prices:\n    - {model: a/b, input: 10000.1}", HF_E_INVALID,
      "holdfast.yml:3:27 gateway.prices[0].input: '10000.1' is more than 10000"},
     {"gateway: {budget-zone: Europe/Bern}", HF_E_INVALID,
-     "holdfast.yml:1:10 gateway.budget-zone: 'Europe/Bern' is neither UTC nor an offset such as "
-     "+01:00"},
+     "holdfast.yml:1:10 gateway.budget-zone: 'Europe/Bern' is neither UTC, an offset such as "
+     "+01:00, nor a zone that this system has in /usr/share/zoneinfo"},
+    {"gateway: {budget-zone: ../zoneinfo/UTC}", HF_E_INVALID,
+     "holdfast.yml:1:10 gateway.budget-zone: '../zoneinfo/UTC' is neither UTC, an offset such as "
+     "+01:00, nor a zone that this system has in /usr/share/zoneinfo"},
     {REPLICA("monitor-interval: ten"), HF_E_INVALID,
      "holdfast.yml:4:23 dbs[0].monitor-interval: 'ten' is not a duration (try 10s)"},
     {DB("replicas:\n      - path: /r/a\n        sync-interval: 10"), HF_E_INVALID,

@@ -2,11 +2,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "config/place.h"
 #include "config/schema.h"
 
-enum { NAME_BYTES = 64, LIST_MAX = 1000 };
+enum { NAME_BYTES = 64, LIST_MAX = 1000, ZONE_PATH = 200 };
 
 /* Paths in the file count from the file's own folder. */
 static const char *beside(const struct hf_config *cfg, const char *path)
@@ -84,7 +85,18 @@ static bool two_digits(const char *text, int64_t max, int64_t *out)
     return is_it && *out <= max;
 }
 
-/* "UTC", "+02:00", "-03:30" */
+/* Where the C library looks for "Europe/Berlin". */
+static bool is_zone_name(const char *text)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/";
+    char path[ZONE_PATH];
+    bool is_name = text[0] >= 'A' && text[0] <= 'Z' && text[strspn(text, letters)] == '\0';
+    int n = snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", text);
+    return is_name && n > 0 && (size_t)n < sizeof(path) && access(path, R_OK) == 0;
+}
+
+/* "UTC", "+02:00", "-03:30", "Europe/Berlin" */
 static bool parse_zone(const char *text, int64_t *minutes)
 {
     int64_t hours = 0;
@@ -92,6 +104,10 @@ static bool parse_zone(const char *text, int64_t *minutes)
     *minutes = 0;
     if (strcasecmp(text, "utc") == 0)
         return true;
+    if (is_zone_name(text)) {
+        *minutes = HF_CONFIG_ZONE_NAMED;
+        return true;
+    }
     if (strlen(text) != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' ||
         !two_digits(text + 1, 14, &hours) || !two_digits(text + 4, 59, &rest))
         return false;
@@ -111,7 +127,8 @@ static enum hf_code check_money(struct hf_reading *rd, const struct hf_yaml *sec
                                "would forget what was spent");
     if (!parse_zone(g->budget_zone, &g->budget_zone_min))
         return hf_reading_fail(rd, section, "gateway.budget-zone",
-                               "'%.40s' is neither UTC nor an offset such as +01:00",
+                               "'%.40s' is neither UTC, an offset such as +01:00, nor a zone that "
+                               "this system has in /usr/share/zoneinfo",
                                g->budget_zone);
     return HF_OK;
 }

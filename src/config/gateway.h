@@ -77,8 +77,11 @@ struct hf_config_gateway_price {
     int64_t output;
     int64_t cached;      /* -1: as input */
     int64_t cache_write; /* -1: as input */
+    int64_t max_output;  /* tokens; 0: not known */
     int line;
 };
+
+#define HF_CONFIG_ZONE_NAMED INT64_MAX
 
 struct hf_config_gateway {
     bool is_set; /* the section is there */
@@ -99,9 +102,11 @@ struct hf_config_gateway {
     int64_t pause_timeout_ms;
     int64_t drain_timeout_ms;
     int64_t early_commit_ms; /* silence after which a stream is begun with nothing; 0: never */
+    struct hf_config_strings allowed_hosts;
     bool is_sticky;          /* a conversation goes back to the host that has it in its cache */
     int64_t max_body_bytes;
     int64_t max_bodies_bytes;
+    int64_t per_address; /* connections of one client's address */
     int64_t queue_per_model;
     int64_t queue_all;
     struct hf_config_gateway_host *hosts;
@@ -114,8 +119,8 @@ struct hf_config_gateway {
     size_t n_prices;
     const char *journal; /* absolute; NULL: none */
     int64_t journal_keep_ms;
-    const char *budget_zone; /* "UTC", "+02:00" */
-    int64_t budget_zone_min; /* the same in minutes east of UTC */
+    const char *budget_zone; /* "UTC", "+02:00", "Europe/Berlin" */
+    int64_t budget_zone_min; /* the same in minutes east of UTC, or HF_CONFIG_ZONE_NAMED */
     int64_t default_output_tokens;
     struct hf_config_budget budget; /* of all keys together */
 };

@@ -153,6 +153,10 @@ static const struct hf_key price_keys[] = {
     {.name = "cache-write", .kind = HF_KEY_MICRO, .offset = F(cache_write), .max = PRICE_MAX,
      .since = "holdfast", .doc = "For a million tokens written to that cache; without it as "
             "input."},
+    {.name = "max-output", .kind = HF_KEY_INT, .offset = F(max_output), .def = "0",
+     .max = 10000000, .since = "holdfast", .doc = "The most tokens that the model writes in an "
+            "answer; 0 = not known. A budget holds that much for a request that says no limit of "
+            "its own, instead of default-output-tokens."},
 };
 #undef F
 const struct hf_section hf_section_gateway_price = {
@@ -176,7 +180,8 @@ static const struct hf_key gateway_keys[] = {
             "\"override\":true,\"expires\":TIME,\"by\":WHO,\"why\":TEXT}} takes a host out. "
             "Without expires it counts for 24h from when the file was written."},
     {.name = "tls-cert", .kind = HF_KEY_STRING, .offset = F(tls_cert), .since = "holdfast",
-     .doc = "Certificate chain (PEM) for clients; needs tls-key."},
+     .doc = "Certificate chain (PEM) for clients; needs tls-key. SIGHUP reads both anew, for "
+            "connections to come."},
     {.name = "tls-key", .kind = HF_KEY_STRING, .offset = F(tls_key), .since = "holdfast",
      .doc = "Key (PEM) of tls-cert."},
     {.name = "probe-interval", .kind = HF_KEY_MS, .offset = F(probe_interval_ms), .def = "5s",
@@ -211,6 +216,12 @@ static const struct hf_key gateway_keys[] = {
      .max = 10 * MIN_MS, .since = "holdfast", .doc = "After this much silence a stream is begun "
             "with nothing in it (comments, pings, empty pieces) for clients with short time-outs; "
             "an error can then no longer be told by the status. 0s = never."},
+    {.name = "allowed-hosts", .kind = HF_KEY_STRINGS, .offset = F(allowed_hosts),
+     .since = "holdfast", .doc = "Names by which requests may come (Host header; * and ? stand for "
+            "anything), beside addresses, names without a dot, .localhost, .local, .internal and "
+            "this machine's: a guard against web pages that let their own name lead here. Without "
+            "it requests with a key, over TLS or to a Unix socket may come by any name, on "
+            "addresses that are not loopback all but web pages."},
     {.name = "sticky", .kind = HF_KEY_BOOL, .offset = F(is_sticky), .def = "true",
      .since = "holdfast", .doc = "Among hosts of the same rank a conversation goes back to the one "
             "that answered it last, whose prompt cache knows its beginning, unless it would queue "
@@ -222,6 +233,10 @@ static const struct hf_key gateway_keys[] = {
     {.name = "max-bodies", .kind = HF_KEY_SIZE, .offset = F(max_bodies_bytes), .def = "256MB",
      .min = 1024, .max = INT64_C(1) << 40, .since = "holdfast",
      .doc = "All requests in memory together; more are answered 503."},
+    {.name = "connections-per-client", .kind = HF_KEY_INT, .offset = F(per_address), .def = "2048",
+     .min = 1, .max = 4096, .since = "holdfast",
+     .doc = "Connections of one IP address; more are closed at once. Of all there may be 4096, so "
+            "that one client cannot take them all. Counts from the start of the gateway on."},
     {.name = "queue-per-model", .kind = HF_KEY_INT, .offset = F(queue_per_model), .def = "64",
      .min = 1, .max = 65536, .since = "holdfast",
      .doc = "Requests that may wait for one model of one host."},
@@ -244,13 +259,15 @@ static const struct hf_key gateway_keys[] = {
      .min = 60 * MIN_MS, .max = INT64_C(87600) * 60 * MIN_MS, .since = "holdfast",
      .doc = "How long its rows are kept; the sums of days and keys are kept for good."},
     {.name = "budget-zone", .kind = HF_KEY_STRING, .offset = F(budget_zone), .def = "UTC",
-     .since = "holdfast", .doc = "Where a day of a budget begins at midnight: UTC, or an offset "
-            "from it such as +01:00."},
+     .since = "holdfast", .doc = "Where a day of a budget begins at midnight: UTC, an offset "
+            "from it such as +01:00, or a zone of the system such as Europe/Berlin, whose days have 23 "
+            "and 25 hours when clocks change. Another name counts after a restart."},
     {.name = "default-output-tokens", .kind = HF_KEY_INT, .offset = F(default_output_tokens),
      .def = "4096", .min = 1, .max = 10000000, .since = "holdfast",
-     .doc = "What is set aside for an answer when the request says no limit of its own; towards "
-            "Anthropic, which wants one, it is the limit. What an answer uses beyond it is "
-            "charged all the same, so it should be the most a model writes."},
+     .doc = "When a request says no limit of its own and a budget counts it: what is set aside for "
+            "its answer, and the limit that its host is told, unless the price has max-output. "
+            "The answer's header X-Holdfast-Output-Limit says so. Towards Anthropic, which wants a "
+            "limit, also without a budget."},
     BUDGET_ROWS("all requests together"),
 };
 #undef F

@@ -2,9 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "gateway/gateway_int.h"
+#include "gateway/hostnames.h"
+
+enum { MACHINE_BYTES = 256 };
 
 static uint64_t hash_text(const char *text)
 {
@@ -64,11 +68,43 @@ static bool is_foreign_page(const struct hf_httpd_call *call)
     return !hf_gw_is_loopback(origin) && (host == NULL || strcasecmp(from, host) != 0);
 }
 
-static void refuse_page(struct hf_api_error *e)
+/* By a name that is not ours, which a page of that name would be behind. On an address that is
+ * there for others clients come by names that we can't know: there only what says it is a browser
+ * is looked at, and a browser says so whenever it sends something. */
+static bool is_strange_host(const struct hf_gateway *g, const struct hf_httpd_call *call)
 {
-    hf_api_error_set(e, HF_API_AUTH,
-                     "a web page of another origin may not ask here: gateway.keys would allow it");
+    const struct hf_config_gateway *conf = g->conf;
+    const char *host = hf_httpd_call_header(call, "Host");
+    char machine[MACHINE_BYTES] = "";
+    bool is_safe = g->plan->keys.n > 0 || conf->tls_cert != NULL ||
+                   strcmp(hf_httpd_call_peer(call), "unix") == 0;
+    bool is_browser = hf_httpd_call_header(call, "Origin") != NULL ||
+                      hf_httpd_call_header(call, "Referer") != NULL ||
+                      hf_httpd_call_header(call, "Sec-Fetch-Site") != NULL;
+    if (conf->allowed_hosts.n == 0 &&
+        (is_safe || (!is_browser && !hf_gw_is_loopback(conf->listen))))
+        return false;
+    (void)gethostname(machine, sizeof(machine) - 1);
+    return !hf_gw_hostname_is_ours(host, machine, &conf->allowed_hosts);
+}
+
+/* What may not ask although no key is missing; true if it is that, with what to say. */
+static bool is_stranger(const struct hf_gateway *g, const struct hf_httpd_call *call,
+                        struct hf_api_error *e)
+{
+    if (is_strange_host(g, call))
+        hf_api_error_set(e, HF_API_AUTH,
+                         "Host %.100s is no name of this gateway: gateway.allowed-hosts would make "
+                         "it one",
+                         hf_httpd_call_header(call, "Host"));
+    else if (g->plan->keys.n == 0 && is_foreign_page(call))
+        hf_api_error_set(
+            e, HF_API_AUTH,
+            "a web page of another origin may not ask here: gateway.keys would allow it");
+    else
+        return false;
     e->status = 403;
+    return true;
 }
 
 static const char no_key[] = "no key, or one that nobody here knows: send it as Authorization: "
@@ -137,16 +173,15 @@ static bool find_account(struct hf_gw_request *r)
 {
     const struct hf_gw_keys *keys = &r->plan->keys;
     struct hf_gw_bill *b = &r->bill;
+    if (is_stranger(r->g, r->call, &r->error)) {
+        r->last = HF_GW_SCOPE;
+        return false;
+    }
     if (keys->n > 0)
         b->key = key_of(keys, r->call);
     if (keys->n > 0 && b->key == NULL) {
         r->last = HF_GW_NO_KEY;
         hf_api_error_set(&r->error, HF_API_AUTH, "%s", no_key);
-        return false;
-    }
-    if (keys->n == 0 && is_foreign_page(r->call)) {
-        r->last = HF_GW_SCOPE;
-        refuse_page(&r->error);
         return false;
     }
     b->account = hf_gw_account_get(r->g, b->key == NULL ? "" : b->key->name);
@@ -182,7 +217,7 @@ enum page_scope { SCOPE_OPEN, SCOPE_KEY, SCOPE_ADMIN };
 /* A path that changes a host or shows what all clients did is for admins. */
 static enum page_scope scope_of(const char *path)
 {
-    static const char *const open[] = {"/", "/healthz", "/readyz", "/api/version"};
+    static const char *const open[] = {"/", "/healthz", "/readyz", "/api/version", "/api/status"};
     for (size_t i = 0; i < HF_ARRAY_LEN(open); i++) {
         if (strcmp(path, open[i]) == 0)
             return SCOPE_OPEN;
@@ -199,8 +234,7 @@ bool hf_gw_page_access(struct hf_gateway *g, struct hf_httpd_call *call)
     enum page_scope scope = scope_of(hf_httpd_call_path(call));
     struct hf_api_error e;
     struct hf_gw_headers h = {.n = 0};
-    if (scope != SCOPE_OPEN && keys->n == 0 && is_foreign_page(call)) {
-        refuse_page(&e);
+    if (scope != SCOPE_OPEN && is_stranger(g, call, &e)) {
         hf_gw_reply_error(call, hf_gw_path_dialect(call), &e, NULL);
         return false;
     }

@@ -323,6 +323,9 @@ static bool translate(struct hf_gw_request *r, struct hf_err *err)
         .is_anthropic_2026 =
             h->conf->api_version != NULL && strcmp(h->conf->api_version, "2026-10-21") >= 0,
         .default_max_tokens = r->g->conf->default_output_tokens, /* as was set aside */
+        .cap_tokens = r->bill.cap_tokens,
+        .is_plain_openai = h->conf->is_openai,
+        .is_max_completion_tokens = h->conf->is_openai,
         .force_stream = is_chat && !r->head.is_stream && r->head.is_collectable && !r->head.is_load,
     };
     r->is_in_place = edit_body(r, &t);

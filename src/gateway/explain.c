@@ -59,11 +59,23 @@ static const struct hf_gw_candidate *taken(const struct outlook *o)
     return o->choice.is_found ? &o->route->candidates[o->choice.candidate] : NULL;
 }
 
-static const char *decision(const struct outlook *o)
+/* Its only places are clouds, and it may not go there. */
+static bool is_kept_in(const struct outlook *o)
+{
+    for (size_t i = 0; i < o->route->n_candidates; i++) {
+        if (o->choice.verdicts[i] == HF_GW_IS_PRIVATE)
+            return true;
+    }
+    return false;
+}
+
+static const char *decision(const struct hf_gateway *g, const struct outlook *o)
 {
     if (o->choice.is_found)
         return hf_gw_reason_word(o->choice.reason);
-    return o->choice.may_come_back ? "pause" : "not found";
+    if (o->choice.may_come_back || (o->route->n_candidates == 0 && hf_gw_is_list_due(g)))
+        return "pause";
+    return is_kept_in(o) ? "private" : "not found";
 }
 
 static void put_fit(struct hf_json *j, const struct hf_gw_live_host *h, const char *model)
@@ -124,7 +136,7 @@ void hf_gw_page_explain(struct hf_gateway *g, struct hf_httpd_call *call)
     hf_json_kstr(&j, "schema", "holdfast.gateway-explain/1");
     hf_json_kstr(&j, "model", model);
     hf_json_kstr(&j, "route", o.is_own ? NULL : o.route->name);
-    hf_json_kstr(&j, "decision", decision(&o));
+    hf_json_kstr(&j, "decision", decision(g, &o));
     hf_gw_put_override(&j, o.pin == NULL ? NULL : &o.pin->o);
     hf_json_key(&j, "candidates");
     hf_json_array_begin(&j);
@@ -239,7 +251,7 @@ static void put_route(struct hf_json *j, struct what_if *w, const struct hf_gw_r
     hf_json_object_begin(j);
     hf_json_kstr(j, "model", route->name);
     hf_json_kstr(j, "what", what);
-    hf_json_kstr(j, "decision", decision(&then));
+    hf_json_kstr(j, "decision", decision(g, &then));
     put_place(j, "now", g, from);
     put_place(j, "then", g, to);
     if (to != NULL)

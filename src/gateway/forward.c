@@ -209,6 +209,11 @@ static void show_next(struct hf_gw_forward *f)
     struct hf_gw_ask ask = {.route = route, .facts = facts, .down = down, .pin = SIZE_MAX};
     hf_gw_choose(&ask, &choice);
     const struct hf_gw_candidate *c = &route->candidates[choice.candidate];
+    if (route->n_candidates == 0 && hf_gw_is_list_due(f->g)) {
+        hf_gw_page_hold(f->g, f->call);
+        end(f);
+        return;
+    }
     if (!choice.is_found || f->g->hosts[c->host].conf->kind != HF_CONFIG_OLLAMA) {
         show_known(f);
         return;

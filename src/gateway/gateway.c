@@ -223,6 +223,35 @@ static void run_reload(struct hf_task *task)
     atomic_store(&l->is_done, true);
 }
 
+static enum hf_code read_pem(const char *path, char **out, struct hf_err *err)
+{
+    size_t len;
+    if (path == NULL)
+        return HF_OK;
+    return hf_path_read(path, PEM_BYTES, out, &len, err);
+}
+
+enum hf_code hf_gateway_reload_cert(struct hf_gateway *g, const struct hf_config_gateway *conf,
+                                    struct hf_err *err)
+{
+    HF_AUTO_FREE char *cert = NULL;
+    HF_AUTO_FREE char *key = NULL;
+    if (g->tls_cert == NULL || conf->tls_cert == NULL)
+        return HF_OK;
+    HF_TRY(read_pem(conf->tls_cert, &cert, err));
+    HF_TRY(read_pem(conf->tls_key, &key, err));
+    if (strcmp(cert, g->tls_cert) == 0)
+        return HF_OK;
+    enum hf_code rc = hf_httpd_set_cert(g->server, cert, key, err);
+    if (rc != HF_OK)
+        return hf_err_wrap(err, "gateway.tls-cert %s", conf->tls_cert);
+    hf_free(g->tls_cert);
+    g->tls_cert = cert;
+    cert = NULL;
+    hf_log(HF_LOG_INFO, "certificate", HF_F_STR("file", conf->tls_cert), HF_F_END);
+    return HF_OK;
+}
+
 void hf_gateway_reload(struct hf_gateway *g, const struct hf_config_gateway *conf,
                        struct hf_gw_plan *take_plan)
 {
@@ -239,14 +268,6 @@ const struct hf_gw_plan *hf_gateway_plan(const struct hf_gateway *g)
 
 /* ---- start and stop ---- */
 
-static enum hf_code read_pem(const char *path, char **out, struct hf_err *err)
-{
-    size_t len;
-    if (path == NULL)
-        return HF_OK;
-    return hf_path_read(path, PEM_BYTES, out, &len, err);
-}
-
 static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
 {
     const struct hf_config_gateway *conf = g->conf;
@@ -257,6 +278,7 @@ static enum hf_code start(struct hf_gateway *g, struct hf_err *err)
                                      .send_buffer = 16 << 10};
     struct hf_httpd_options so = {.listen = conf->listen,
                                   .max_connections = CONNECTIONS,
+                                  .max_per_address = (size_t)conf->per_address,
                                   .max_body_bytes = (size_t)conf->max_body_bytes,
                                   .max_bodies_bytes = (size_t)conf->max_bodies_bytes,
                                   .on_request = on_request,

@@ -31,6 +31,11 @@ struct hf_gw_plan;
 HF_MUST enum hf_code hf_gateway_start(const struct hf_config_gateway *conf,
                                       struct hf_gw_plan *take_plan, struct hf_gateway **out,
                                       struct hf_err *err);
+/* Shows the certificate of conf's files from now on, if it is another; HF_E_INVALID or HF_E_IO: the
+ * old one stays. Before hf_gateway_reload. */
+HF_MUST enum hf_code hf_gateway_reload_cert(struct hf_gateway *g,
+                                            const struct hf_config_gateway *conf,
+                                            struct hf_err *err);
 /* Takes over a new configuration while requests run: hosts, routes and times; what was set at start
  * (listen, tls, max-body, max-bodies, queue lengths) stays. plan: hf_gw_plan_next of the current
  * one. When it returns nothing of the old configuration is used any longer. Main thread. */

@@ -1,7 +1,8 @@
 /*
- * What the files of the running gateway share: gateway.c (start, stop, dispatch), hosts.c (probes,
- * health, slots), request.c (the life of a request), attempt.c (one try on one host), pages.c
- * (lists, status, metrics). All on the transfer thread unless said otherwise. Private to gateway/.
+ * What the files of the running gateway share: gateway.c (start, stop, dispatch), hosts.c (health,
+ * slots), looks.c (probes), request.c (the life of a request), attempt.c (one try on one host),
+ * pages.c (lists, status, metrics). All on the transfer thread unless said otherwise. Private to
+ * gateway/.
  */
 #ifndef HF_GATEWAY_GATEWAY_INT_H
 #define HF_GATEWAY_GATEWAY_INT_H
@@ -34,6 +35,8 @@ enum {
     HF_GW_ERROR_BYTES = 64 << 10, /* of an error answer that are looked at */
     HF_GW_LIST_BYTES = 4 << 20,   /* of a host's list of models */
     HF_GW_LIST_MS = 30000,        /* between two looks at /api/tags */
+    HF_GW_FAST_LOOK_MS = 1500,    /* for a health check while something is unclear */
+    HF_GW_ADDRESS_MS = 250,       /* until the next address is asked, too: RFC 8305 */
     HF_GW_SLOTS = 1024,           /* models of one host that are kept track of */
     HF_GW_PAUSED = 256,           /* requests that wait for a host to come back */
     HF_GW_ID = 28,
@@ -67,10 +70,10 @@ struct hf_gw_look {
     struct hf_buf body;
     int status;
     size_t url_at;
-    int what; /* enum in hosts.c */
+    int what; /* enum in looks.c */
 };
 
-enum { HF_GW_LOOKS = 3 };
+enum { HF_GW_LOOKS = 2 + HF_GW_URLS };
 
 /* Models that are loaded ahead of requests. */
 struct hf_gw_warm {
@@ -86,6 +89,11 @@ struct hf_gw_live_host {
     size_t index;
     struct hf_health health;
     struct hf_gw_look looks[HF_GW_LOOKS];
+    size_t round_at;    /* addresses that were asked in this round of the health check */
+    bool is_round_over; /* what is still under way is canceled */
+    uint64_t round_ms;
+    uint64_t round_end_ms;
+    uint64_t round_next_ms; /* when the next one is, if none has answered */
     struct hf_models tags;
     struct hf_models ps;
     bool has_tags;
@@ -207,7 +215,8 @@ struct hf_gateway {
     bool is_health_dirty;
     struct hf_gw_pins pins;
     struct hf_gw_money money;
-    bool is_unpause_due; /* a breaker lets requests through again */
+    bool is_unpause_due; /* a breaker lets requests through again, a list came or won't */
+    struct hf_gw_held_page *held;
     uint64_t n_by_outcome[HF_GW_FAILURES_];
     uint64_t n_by_reason[HF_GW_REASONS_];
     uint64_t n_refused;
@@ -226,7 +235,13 @@ void hf_gw_hosts_init(struct hf_gateway *g, uint64_t now_ms);
 void hf_gw_hosts_deinit(struct hf_gateway *g);
 /* Hosts of a new plan: they keep their state, new ones begin, lost ones are taken out. */
 void hf_gw_hosts_reload(struct hf_gateway *g, uint64_t now_ms);
+/* Health checks and lists that are due: looks.c. */
 void hf_gw_hosts_tick(struct hf_gateway *g, uint64_t now_ms);
+/* A host that discovery would look at is still being asked for its first list; that ends within two
+ * probe-timeouts, and hf_gw_unpause follows. Until then no name is unknown. */
+bool hf_gw_is_list_due(const struct hf_gateway *g);
+/* Hosts that discovery could not look at, ", " between them; false if there is none. */
+bool hf_gw_unlisted(const struct hf_gateway *g, char *out, size_t cap);
 /* The slot of a model, made if need be; NULL when the host has too many. */
 struct hf_gw_slot *hf_gw_slot_get(struct hf_gw_live_host *h, const char *model);
 /* NULL if nobody used it yet. */
@@ -297,6 +312,9 @@ void hf_gw_attempt_tick(struct hf_gw_request *r, uint64_t now_ms);
 /* Answers what is no generation: true if the path was one of its own. Any page is answered on the
  * transfer thread. */
 void hf_gw_page(struct hf_gateway *g, struct hf_httpd_call *call);
+/* Asks for the page again once lists have come: a name is not known yet. */
+void hf_gw_page_hold(struct hf_gateway *g, struct hf_httpd_call *call);
+void hf_gw_pages_unhold(struct hf_gateway *g);
 void hf_gw_reply_text(struct hf_httpd_call *call, int status, const char *type, const char *text,
                       size_t len);
 /* An error of our own in the dialect. */

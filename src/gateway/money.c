@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "codec/prometheus.h"
 #include "gateway/gateway_int.h"
+#include "gateway/zone.h"
 
 static const struct hf_config_budget unlimited = {-1, -1, -1, -1};
 
@@ -43,7 +44,7 @@ struct hf_gw_account *hf_gw_account_get(struct hf_gateway *g, const char *name)
 static void roll(struct hf_gateway *g)
 {
     struct hf_gw_money *m = &g->money;
-    int64_t day = hf_gw_day(hf_clock_wall_ms(), g->conf->budget_zone_min);
+    int64_t day = hf_gw_zone_day(g->conf, hf_clock_wall_ms());
     if (day <= m->day)
         return;
     m->day = day;
@@ -126,13 +127,23 @@ static bool is_for_free(const struct hf_gw_request *r)
     return r->head.is_load || r->head.ep == HF_EP_ANTHROPIC_COUNT;
 }
 
-static int64_t output_bound(const struct hf_gw_request *r)
+/* Of an answer whose request sets no limit: what the model writes at most, if that is known, else
+ * what it will be told. */
+static int64_t default_output(const struct hf_gw_request *r,
+                              const struct hf_config_gateway_price *price)
+{
+    bool is_known = price != NULL && price->max_output > 0;
+    return is_known ? price->max_output : r->g->conf->default_output_tokens;
+}
+
+static int64_t output_bound(const struct hf_gw_request *r,
+                            const struct hf_config_gateway_price *price)
 {
     const struct hf_request_head *h = &r->head;
     if (h->ep == HF_EP_OLLAMA_EMBED || h->ep == HF_EP_OLLAMA_EMBEDDINGS ||
         h->ep == HF_EP_OPENAI_EMBEDDINGS)
         return 0;
-    int64_t max = h->max_tokens > 0 ? h->max_tokens : r->g->conf->default_output_tokens;
+    int64_t max = h->max_tokens > 0 ? h->max_tokens : default_output(r, price);
     int64_t n = h->n_answers > 1 ? h->n_answers : 1;
     return max > HF_GW_TOKENS_MAX / n ? HF_GW_TOKENS_MAX : max * n;
 }
@@ -217,13 +228,14 @@ enum hf_gw_held hf_gw_bill_hold(struct hf_gw_request *r, const struct hf_gw_host
     const struct hf_config_budget *own = limits_of(b->key);
     hf_assert(b->account != NULL && !b->is_waiting);
     hf_gw_bill_release(r);
+    b->cap_tokens = 0;
     if ((!hf_gw_is_limited(own) && !hf_gw_is_limited(&g->conf->budget)) || is_for_free(r))
         return HF_GW_HELD;
     const struct hf_config_gateway_price *price = hf_gw_price_find(g->conf, host->name, model);
     if (price == NULL && !hf_gw_has_token_limit(own) && !hf_gw_has_token_limit(&g->conf->budget))
         return HF_GW_HELD;
     int64_t input = hf_request_bound_tokens(r->body, r->len);
-    int64_t output = output_bound(r);
+    int64_t output = output_bound(r, price);
     struct hf_gw_amount want = {.micro = hf_gw_cost_bound(price, input, output),
                                 .tokens = input + output};
     roll(g);
@@ -231,6 +243,9 @@ enum hf_gw_held hf_gw_bill_hold(struct hf_gw_request *r, const struct hf_gw_host
         return HF_GW_OVER;
     b->hold = (struct hf_gw_hold){.day = g->money.day, .amount = want};
     b->is_held = true;
+    bool is_known = price != NULL && price->max_output > 0;
+    b->cap_tokens =
+        r->head.max_tokens > 0 || output == 0 || is_known ? 0 : g->conf->default_output_tokens;
     hf_gw_budget_hold(&b->account->budget, &b->hold);
     hf_gw_budget_hold(&g->money.all.budget, &b->hold);
     if (g->money.journal == NULL)
@@ -382,7 +397,7 @@ void hf_gw_bill_over(struct hf_gw_request *r)
     hf_micro_format(hf_gw_limit_of(limits, b->over) * scale, limit);
     hf_micro_format(hf_gw_budget_left(budget, limits, b->over) * scale, left);
     hf_micro_format((is_money ? b->wanted.micro : b->wanted.tokens) * scale, wanted);
-    int64_t end_ms = hf_gw_day_end_ms(g->money.day, g->conf->budget_zone_min);
+    int64_t end_ms = hf_gw_zone_day_end_ms(g->conf, g->money.day);
     if (hf_gw_limit_is_day(b->over))
         hf_clock_format(end_ms, when);
     int64_t wait_ms = end_ms - hf_clock_wall_ms();
@@ -433,7 +448,7 @@ static void put_budgets(struct hf_gateway *g, struct hf_json *j, const struct hf
         if (limit < 0)
             continue;
         bool is_money = hf_gw_limit_is_money(which);
-        hf_clock_format(hf_gw_day_end_ms(g->money.day, g->conf->budget_zone_min), when);
+        hf_clock_format(hf_gw_zone_day_end_ms(g->conf, g->money.day), when);
         hf_json_object_begin(j);
         hf_json_kstr(j, "budget", hf_gw_limit_word(which));
         put_amount(j, "limit", limit, is_money);

@@ -69,6 +69,7 @@ struct hf_gw_bill {
     bool is_over; /* a candidate was passed over for lack of budget */
     bool is_over_all;
     struct hf_gw_amount wanted;
+    int64_t cap_tokens; /* limit that the present try's answer was given; 0: none */
 };
 
 /* Opens the journal; conf's, before the loop runs. */

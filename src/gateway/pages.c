@@ -125,6 +125,32 @@ static void page_models(struct hf_gateway *g, struct hf_httpd_call *call)
     page_list(g, call, form_of(call));
 }
 
+/* A page that waits for lists. */
+struct hf_gw_held_page {
+    struct hf_gw_held_page *next;
+    struct hf_httpd_call *call;
+};
+
+void hf_gw_page_hold(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    struct hf_gw_held_page *p = hf_calloc(1, sizeof(*p));
+    p->call = call;
+    p->next = g->held;
+    g->held = p;
+}
+
+void hf_gw_pages_unhold(struct hf_gateway *g)
+{
+    struct hf_gw_held_page *p = g->held;
+    g->held = NULL;
+    while (p != NULL) {
+        struct hf_gw_held_page *next = p->next;
+        hf_gw_page(g, p->call);
+        hf_free(p);
+        p = next;
+    }
+}
+
 static void page_model(struct hf_gateway *g, struct hf_httpd_call *call)
 {
     const char *name = hf_httpd_call_path(call) + sizeof("/v1/models/") - 1;
@@ -133,7 +159,9 @@ static void page_model(struct hf_gateway *g, struct hf_httpd_call *call)
     struct hf_buf out;
     hf_gw_models(g, hf_gw_key_of_call(g, call), &all);
     const struct hf_model *m = hf_models_find(&all, name);
-    if (m == NULL) {
+    if (m == NULL && hf_gw_is_list_due(g)) {
+        hf_gw_page_hold(g, call);
+    } else if (m == NULL) {
         struct hf_api_error e;
         hf_api_error_set(&e, HF_API_MODEL, "model '%s' not found", name);
         hf_gw_reply_error(call, form == HF_LIST_OPENAI ? HF_DIALECT_OPENAI : HF_DIALECT_ANTHROPIC,
@@ -163,6 +191,14 @@ static void page_version(struct hf_gateway *g, struct hf_httpd_call *call)
     }
     int n = snprintf(text, sizeof(text), "{\"version\":\"%s\"}", lowest == NULL ? "0.0.0" : lowest);
     hf_gw_reply_text(call, 200, json_type, text, (size_t)n);
+}
+
+/* Whether Ollama's cloud is switched off: not here, its hosts say so themselves with 403. */
+static void page_cloud(struct hf_gateway *g, struct hf_httpd_call *call)
+{
+    static const char text[] = "{\"cloud\":{\"disabled\":false,\"source\":\"none\"}}";
+    (void)g;
+    hf_gw_reply_text(call, 200, json_type, text, sizeof(text) - 1);
 }
 
 /* ---- health of the gateway ---- */
@@ -386,6 +422,7 @@ static const struct {
 } pages[] = {
     {"/", page_alive},
     {"/api/version", page_version},
+    {"/api/status", page_cloud},
     {"/api/tags", page_tags},
     {"/api/ps", page_ps},
     {"/v1/models", page_models},
@@ -410,18 +447,44 @@ enum hf_dialect hf_gw_path_dialect(const struct hf_httpd_call *call)
     return is_anthropic ? HF_DIALECT_ANTHROPIC : HF_DIALECT_OPENAI;
 }
 
+/* What Ollama has and this gateway has not: 404 would say that Ollama is too old. */
+static bool is_left_out(const char *path)
+{
+    static const char *const left_out[] = {
+        "/v1/audio/transcriptions",
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/api/experimental/web_search",
+        "/api/me",
+        "/api/signout",
+        "/api/experimental/web_fetch",
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(left_out); i++) {
+        if (strcmp(path, left_out[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void no_page(struct hf_httpd_call *call, const char *path, bool is_method)
 {
     enum hf_endpoint ep;
     struct hf_api_error e;
     struct hf_buf out;
+    bool is_known = is_left_out(path);
     is_method = is_method || hf_endpoint_of_path(path, &ep);
     hf_buf_init(&out, HF_GW_ERROR_BYTES);
-    hf_api_error_set(&e, is_method ? HF_API_INVALID : HF_API_NOT_FOUND, "%s",
-                     is_method ? "method not allowed" : "page not found");
+    hf_api_error_set(&e, is_method || is_known ? HF_API_INVALID : HF_API_NOT_FOUND, "%s",
+                     is_known    ? "this gateway does not offer that: ask an Ollama host itself"
+                     : is_method ? "method not allowed"
+                                 : "page not found");
     if (hf_api_error_write(hf_gw_path_dialect(call), &e, NULL, &out, NULL) != HF_OK)
         hf_buf_reset(&out);
-    hf_gw_reply_text(call, is_method ? 405 : 404, json_type, hf_buf_str(&out), out.len);
+    hf_gw_reply_text(call,
+                     is_known    ? 501
+                     : is_method ? 405
+                                 : 404,
+                     json_type, hf_buf_str(&out), out.len);
     hf_buf_deinit(&out);
 }
 

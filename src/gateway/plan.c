@@ -316,6 +316,8 @@ static enum hf_code check_hosts(struct hf_gw_builder *b)
             h->api_version = "2023-06-01";
         if (h->is_cloud && h->api_key == NULL)
             hf_gw_builder_warn(b, "host %s has no api-key: it will refuse requests", h->name);
+        h->is_openai = h->kind == HF_CONFIG_OPENAI && h->n_urls > 0 &&
+                       strncmp(h->urls[0], "https://api.openai.com/", 23) == 0;
         if (h->n_urls > 0)
             continue;
         hf_err_set(b->err, HF_E_INVALID, "host %s has no address that can be used here", h->name);

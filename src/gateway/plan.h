@@ -52,6 +52,7 @@ struct hf_gw_host {
     const char *api_version;
     const char *model; /* NULL: none */
     bool is_cloud;
+    bool is_openai; /* api.openai.com itself: stricter than those who speak its dialect */
     int64_t parallel;
     int64_t parallel_all; /* 0: no limit */
     int64_t memory_bytes; /* 0: not known */

@@ -62,6 +62,8 @@ void hf_gw_answer_headers(const struct hf_gw_request *r, struct hf_gw_headers *h
         hf_micro_format(r->bill.cost, cost);
         hf_gw_header(h, "X-Holdfast-Cost", "%s", cost);
     }
+    if (r->bill.cap_tokens > 0)
+        hf_gw_header(h, "X-Holdfast-Output-Limit", "%lld", (long long)r->bill.cap_tokens);
     if (r->report.n_dropped > 0)
         hf_gw_header(h, "X-Holdfast-Dropped-Params", "%s", r->report.dropped);
 }
@@ -395,6 +397,32 @@ static bool is_kept_in(const struct hf_gw_request *r, const struct hf_gw_choice 
     return false;
 }
 
+/* In the first moment after a start no name is unknown. False: nothing is to be waited for. */
+static bool wait_for_lists(struct hf_gw_request *r, uint64_t now_ms)
+{
+    if (r->route->n_candidates > 0 || !hf_gw_is_list_due(r->g))
+        return false;
+    r->entry.since_ms = now_ms;
+    r->entry.deadline_ms = now_ms + (uint64_t)r->g->conf->queue_timeout_ms;
+    if (hf_gwq_push(&r->g->paused, &r->entry, NULL) == HF_OK)
+        return true;
+    r->last = HF_GW_UNAVAILABLE;
+    r->retry_after_ms = 1000;
+    hf_api_error_set(&r->error, HF_API_BUSY, "the hosts' models are not known yet: try again");
+    hf_gw_request_refuse(r);
+    return true;
+}
+
+static void say_not_found(struct hf_gw_request *r)
+{
+    char silent[200];
+    bool is_sure = !hf_gw_unlisted(r->g, silent, sizeof(silent));
+    hf_api_error_set(&r->error, HF_API_MODEL, "model '%s' not found on any host%s%s%s",
+                     r->head.model,
+                     is_sure ? "" : " (not reached since the start: ", is_sure ? "" : silent,
+                     is_sure ? "" : ")");
+}
+
 /* Nobody can take it. */
 static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint64_t now_ms)
 {
@@ -405,6 +433,8 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
         hf_gw_request_refuse(r);
         return;
     }
+    if (wait_for_lists(r, now_ms))
+        return;
     bool is_unreached =
         hf_gw_failure_rule(r->last)->says == HF_GW_SAYS_DEAD || r->last == HF_GW_HOST_DIED;
     if (c->may_come_back && wait_ms > 0 && r->attempts < HF_GW_TRIES &&
@@ -431,8 +461,7 @@ static void no_place(struct hf_gw_request *r, const struct hf_gw_choice *c, uint
         else if (is_kept_in(r, c))
             hf_gw_refuse_private(r);
         else
-            hf_api_error_set(&r->error, HF_API_MODEL, "model '%s' not found on any host",
-                             r->head.model);
+            say_not_found(r);
     }
     hf_gw_request_refuse(r);
 }
@@ -646,6 +675,7 @@ void hf_gw_host_move_away(struct hf_gw_live_host *h, uint64_t now_ms)
 
 void hf_gw_unpause(struct hf_gateway *g, uint64_t now_ms)
 {
+    hf_gw_pages_unhold(g);
     for (size_t n = g->paused.n; n > 0 && g->paused.n > 0; n--) {
         struct hf_gw_request *r = of_entry(hf_gwq_pop(&g->paused, now_ms));
         r->queued_ms += now_ms - r->entry.since_ms;

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "codec/jsonscan.h"
 #include "gateway/translate_form.h"
+#include "gateway/translate_media.h"
 
 struct endpoint_row {
     enum hf_dialect dialect;
@@ -322,8 +323,9 @@ static bool is_file(const char *body, size_t run, size_t end, size_t *list_end)
     return is_listed || is_keyed(body, run - 1, "\"data\"");
 }
 
-/* Bytes that are text, and images as if they were some. */
-static size_t text_bytes(const char *body, size_t len)
+/* Bytes that are text, and media as if they were some: what an image is said to cost, or the most
+ * that they can. */
+static size_t text_bytes(const char *body, size_t len, bool is_most)
 {
     size_t text = 0, run = 0, list_end = 0;
     for (size_t i = 0; i <= len; i++) {
@@ -333,7 +335,9 @@ static size_t text_bytes(const char *body, size_t len)
         }
         /* An image costs about what 1,500 tokens do, whatever its size in bytes. */
         bool is_image = run >= BASE64_RUN && is_file(body, i - run, i, &list_end);
-        text += is_image ? 1500 * 7 / 2 : run;
+        text += !is_image ? run
+                : is_most ? (size_t)hf_media_bound(body + i - run, run)
+                          : 1500 * 7 / 2;
         text += i < len;
         run = 0;
     }
@@ -342,12 +346,12 @@ static size_t text_bytes(const char *body, size_t len)
 
 int64_t hf_request_estimate_tokens(const char *body, size_t len)
 {
-    return (int64_t)(text_bytes(body, len) * 2 / 7) + 1;
+    return (int64_t)(text_bytes(body, len, false) * 2 / 7) + 1;
 }
 
 int64_t hf_request_bound_tokens(const char *body, size_t len)
 {
-    return (int64_t)text_bytes(body, len) + 1;
+    return (int64_t)text_bytes(body, len, true) + hf_media_bound_of_links(body, len) + 1;
 }
 
 /* ---- the same dialect -------------------------------------------------------------------------
@@ -393,6 +397,31 @@ static void edit_openai(json_t *o, const struct hf_target *t, bool is_stream)
     hf_tj_set_new(options, "include_usage", json_true());
 }
 
+static bool can_stream(enum hf_endpoint ep)
+{
+    return ep == HF_EP_OLLAMA_CHAT || ep == HF_EP_OLLAMA_GENERATE || ep == HF_EP_OPENAI_CHAT ||
+           ep == HF_EP_OPENAI_COMPLETIONS || ep == HF_EP_OPENAI_RESPONSES ||
+           ep == HF_EP_ANTHROPIC_MESSAGES;
+}
+
+/* The request sets no limit of its own, and this host's answer has to have one. */
+static void edit_limit(const struct hf_request_head *h, json_t *o, const struct hf_target *t)
+{
+    bool is_new = t->is_max_completion_tokens && h->ep == HF_EP_OPENAI_CHAT;
+    if (t->cap_tokens <= 0 || h->max_tokens > 0 || !can_stream(h->ep) || h->is_load)
+        return;
+    json_t *in = o;
+    const char *name = is_new ? "max_completion_tokens" : "max_tokens";
+    if (t->dialect == HF_DIALECT_OLLAMA) {
+        name = "num_predict";
+        in = hf_tj_object(o, "options");
+        if (in == NULL)
+            hf_tj_set_new(o, "options", in = json_object());
+    }
+    json_object_del(in, "max_completion_tokens"); /* 0 or null: no limit */
+    hf_tj_set_new(in, name, json_integer(t->cap_tokens));
+}
+
 static enum hf_code edit(const struct hf_request_head *h, json_t *o, const struct hf_target *t,
                          bool is_stream, struct hf_report *report)
 {
@@ -400,6 +429,7 @@ static enum hf_code edit(const struct hf_request_head *h, json_t *o, const struc
         hf_tj_set_new(o, "model", json_string_nocheck(t->model));
     if (is_stream != h->is_stream)
         hf_tj_set_new(o, "stream", json_boolean(is_stream));
+    edit_limit(h, o, t);
     if (t->dialect == HF_DIALECT_OLLAMA)
         edit_ollama(o, t, report);
     else if (t->dialect == HF_DIALECT_ANTHROPIC)
@@ -407,13 +437,6 @@ static enum hf_code edit(const struct hf_request_head *h, json_t *o, const struc
     else
         edit_openai(o, t, is_stream);
     return HF_OK;
-}
-
-static bool can_stream(enum hf_endpoint ep)
-{
-    return ep == HF_EP_OLLAMA_CHAT || ep == HF_EP_OLLAMA_GENERATE || ep == HF_EP_OPENAI_CHAT ||
-           ep == HF_EP_OPENAI_COMPLETIONS || ep == HF_EP_OPENAI_RESPONSES ||
-           ep == HF_EP_ANTHROPIC_MESSAGES;
 }
 
 /* OpenAI's /v1/responses goes to /v1/chat/completions: few servers have the former. */
@@ -492,6 +515,8 @@ static enum hf_code convert(struct hf_form *f, const struct hf_request_head *h, 
     HF_TRY(read_form(f, h, root, err));
     hf_assert(f->model != NULL);
     f->is_stream = h->is_stream;
+    if (t->cap_tokens > 0 && h->max_tokens <= 0)
+        f->max_tokens = t->cap_tokens;
     HF_TRY(write_form(f, t, &o, &ep, err));
     *up = (struct hf_upstream_request){.ep = ep};
     up->is_stream = can_stream(ep) && (h->is_stream || t->force_stream);

@@ -103,7 +103,7 @@ HF_MUST enum hf_code hf_request_peek(enum hf_endpoint ep, const char *body, size
 /* Rough count of input tokens: bytes of the body / 3.5, base64 images not counted as text. */
 int64_t hf_request_estimate_tokens(const char *body, size_t len);
 
-/* At most so many: a token has a byte at least, an image counts as for the estimate. */
+/* At most so many: a token has a byte at least; media as translate_media.h says. */
 int64_t hf_request_bound_tokens(const char *body, size_t len);
 
 /* ---- the request, for an upstream ---------------------------------------------------------- */
@@ -122,6 +122,7 @@ struct hf_target {
     const char *keep_alive;        /* Ollama: "5m", "-1"...; NULL: the client's */
     int64_t num_ctx;               /* Ollama: 0: the client's. One value a model, or it reloads */
     int64_t default_max_tokens;    /* Anthropic needs one; 0: 4096 */
+    int64_t cap_tokens;            /* of an answer whose request sets no limit; 0: none */
     bool is_anthropic_2026;        /* version 2026-10-21: sampling fields are refused there */
     enum hf_thinking thinking;     /* Anthropic */
     bool is_plain_openai;          /* OpenAI itself: no top_k, min_p, repeat_penalty; newer

@@ -83,6 +83,7 @@ bool hf_translate_edits(const struct hf_request_head *h, const char *body,
                         struct hf_upstream_request *up)
 {
     if (!hf_request_is_passed(h, t) || t->num_ctx > 0 || t->keep_alive != NULL ||
+        (t->cap_tokens > 0 && h->max_tokens <= 0) ||
         (t->dialect == HF_DIALECT_ANTHROPIC && t->is_anthropic_2026))
         return false;
     out->n = 0;

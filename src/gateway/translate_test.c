@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "gateway/translate.h"
 #include "gateway/translate_json.h"
+#include "gateway/translate_media.h"
 
 static void test_paths(void **state)
 {
@@ -342,16 +343,17 @@ static void test_estimate(void **state)
         {"\"image_url\":\"data:image/png;base64,%s\",\"url\":\"data:image/x;base64,%s\"", 2},
         {"\"source\":{\"media_type\":\"image/png\",\"data\":\"%s\"},\"data\":\"%s\"", 2},
         {"\"images\" : [ \"%s\" , \"%s\" ]", 2},
-        {"\"file_data\":\"data:application/pdf;base64,%s\",\"input\":[\"%s\"]", 1},
+        {"\"file_data\":\"data:image/png;base64,%s\",\"input\":[\"%s\"]", 1},
         {"\"content\":\"%s\",\"text\":\"data:image/png;base64,%s\"", 0},
         {"\"text\":\"\\\"data\\\":\\\"%s \\\"images\\\":[\\\"%s\"", 0},
         {"%s,%s", 0},
-        {"\"url\":\"x;base64,%s\",\"images\":\"%s\"", 0},
+        {"\"file_data\":\"x;base64,%s\",\"images\":\"%s\"", 0},
     };
     enum { RUN = 20000 };
     char *run = hf_malloc(RUN + 1);
     char *body = hf_malloc(3 * RUN);
     memset(run, 'A', RUN);
+    memcpy(run, "iVBORw0KGgo", 11);
     run[RUN] = '\0';
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
         size_t len = (size_t)snprintf(body, 3 * RUN, rows[i].format, run, run);
@@ -368,6 +370,62 @@ static void test_estimate(void **state)
     assert_in_range(hf_request_estimate_tokens("The quick brown fox jumps over it.", 34), 8, 12);
     assert_int_equal(hf_request_bound_tokens("", 0), 1);
     assert_int_equal(hf_request_bound_tokens("\xe4\xbd\xa0\xe5\xa5\xbd", 6), 7);
+}
+
+/* What it is its first bytes tell, whatever type the client says it is of. */
+static void test_media_are_bounded(void **state)
+{
+    (void)state;
+    enum { RUN = 640000, SHORT = 20000 };
+    static const struct {
+        const char *begin;
+        int64_t most;
+        int64_t most_short;
+    } rows[] = {
+        {"iVBORw0KGgo", 5250, 5250},
+        {"/9j/4AAQ", 5250, 5250},
+        {"R0lGODlh", 5250, 5250},
+        {"UklGRgECAwRXRUJQVlA4", 5250, 5250},
+        {"UklGRv////9XQVZFZm10", RUN / 64 + 1, SHORT / 64 + 1},
+        {"//uQ", RUN / 64 + 1, SHORT / 64 + 1},
+        {"SUQz", RUN / 64 + 1, SHORT / 64 + 1},
+        {"JVBERi0x", 300000, SHORT},
+        {"UEsDBBQA", RUN, SHORT}, /* a zip: whatever a host makes of it */
+    };
+    char *run = hf_malloc(RUN);
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        memset(run, 'A', RUN);
+        memcpy(run, rows[i].begin, strlen(rows[i].begin));
+        assert_int_equal(hf_media_bound(run, RUN), rows[i].most);
+        assert_int_equal(hf_media_bound(run, SHORT), rows[i].most_short);
+    }
+    assert_int_equal(hf_media_bound("UklG", 4), 4);
+    hf_free(run);
+}
+
+static void test_links_are_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int64_t most;
+    } rows[] = {
+        {"", 0},
+        {"{\"url\"", 0},
+        {"{\"url\":", 0},
+        {"{\"url\":\"https://a/b.png\"}", 5250},
+        {"{\"image_url\" : \n{\"url\" : \"https://a/b.png\"}}", 5250},
+        {"{\"image_url\":\"https://a/b.png\",\"url\":\"ftp://x\"}", 10500},
+        {"{\"url\":\"data:image/png;base64,AAAA\"}", 0},
+        {"{\"text\":\"\\\"url\\\":\\\"https://a/b.png\\\"\"}", 0},
+        {"{\"properties\":{\"url\":{\"type\":\"string\"}}}", 0},
+        {"{\"file_id\":\"f-1\",\"file_url\":\"https://a/b.pdf\"}", 600000},
+        {"{\"type\":\"document\",\"source\":{\"type\":\"url\",\"url\":\"https://a\"}}", 300000},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        if (hf_media_bound_of_links(rows[i].body, strlen(rows[i].body)) != rows[i].most)
+            fail_msg("%s", rows[i].body);
+    }
 }
 
 static void test_report_is_bounded(void **state)
@@ -397,13 +455,22 @@ static void test_report_is_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_peek),         cmocka_unit_test(test_peek_refuses),
-        cmocka_unit_test(test_peek_counts),  cmocka_unit_test(test_usage_is_made_possible),
-        cmocka_unit_test(test_long_model),   cmocka_unit_test(test_splice),
-        cmocka_unit_test(test_force_stream), cmocka_unit_test(test_output_limit),
-        cmocka_unit_test(test_odd_values),   cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_estimate),     cmocka_unit_test(test_report_is_bounded),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_peek),
+        cmocka_unit_test(test_peek_refuses),
+        cmocka_unit_test(test_peek_counts),
+        cmocka_unit_test(test_usage_is_made_possible),
+        cmocka_unit_test(test_long_model),
+        cmocka_unit_test(test_splice),
+        cmocka_unit_test(test_force_stream),
+        cmocka_unit_test(test_output_limit),
+        cmocka_unit_test(test_odd_values),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_media_are_bounded),
+        cmocka_unit_test(test_links_are_bounded),
+        cmocka_unit_test(test_report_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "net/httpclient.h"
 #include "net/httpserver_int.h"
+#include "net/httpserver_tls.h"
 #include "os/pool.h"
 #include "os/thread.h"
 
@@ -204,14 +205,6 @@ static unsigned daemon_flags(const struct hf_httpd_options *o)
     return o->tls_cert_pem != NULL ? flags | MHD_USE_TLS : flags;
 }
 
-/* Text for the daemon, which wants writable pointers and writes nothing. */
-static void *unconst(const char *text)
-{
-    void *p;
-    memcpy(&p, &text, sizeof(p));
-    return p;
-}
-
 static struct MHD_Daemon *start_daemon(struct hf_httpd *s)
 {
     const struct hf_httpd_options *o = &s->o;
@@ -224,13 +217,13 @@ static struct MHD_Daemon *start_daemon(struct hf_httpd *s)
     OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, HF_LIMIT_HTTPD_HEAD, NULL);
     OPTION(MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 4096, NULL);
     OPTION(MHD_OPTION_CONNECTION_LIMIT, o->max_connections, NULL);
+    OPTION(MHD_OPTION_PER_IP_CONNECTION_LIMIT, o->max_per_address, NULL);
     OPTION(MHD_OPTION_CONNECTION_TIMEOUT, o->idle_s, NULL);
     OPTION(MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)hf_httpd_on_completed, s);
     if (threads > 1 && o->on_client == NULL)
         OPTION(MHD_OPTION_THREAD_POOL_SIZE, threads, NULL);
     if (o->tls_cert_pem != NULL) {
-        OPTION(MHD_OPTION_HTTPS_MEM_CERT, 0, unconst(o->tls_cert_pem));
-        OPTION(MHD_OPTION_HTTPS_MEM_KEY, 0, unconst(o->tls_key_pem));
+        OPTION(MHD_OPTION_HTTPS_CERT_CALLBACK, 0, hf_httpd_tls_callback());
     }
     OPTION(MHD_OPTION_END, 0, NULL);
 #undef OPTION
@@ -249,14 +242,28 @@ static void fill_defaults(struct hf_httpd_options *o)
         o->on_client = NULL;
 }
 
-static enum hf_code check_tls(const struct hf_httpd_options *o, struct hf_err *err)
+static enum hf_code begin_tls(struct hf_httpd *s, struct hf_err *err)
 {
+    const struct hf_httpd_options *o = &s->o;
     if ((o->tls_cert_pem == NULL) != (o->tls_key_pem == NULL))
         return hf_err_set(err, HF_E_INVALID, "TLS needs a certificate and a key, not one of them");
     if (o->tls_cert_pem != NULL && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
         return hf_err_set(err, HF_E_UNSUPPORTED,
                           "this libmicrohttpd was built without TLS: put a proxy in front");
+    if (o->tls_cert_pem == NULL)
+        return HF_OK;
+    if (hf_httpd_tls_is_used())
+        return hf_err_set(err, HF_E_UNSUPPORTED, "a process has one server with TLS");
+    HF_TRY(hf_httpd_tls_show(o->tls_cert_pem, o->tls_key_pem, err));
+    s->has_tls = true;
     return HF_OK;
+}
+
+enum hf_code hf_httpd_set_cert(struct hf_httpd *s, const char *cert_pem, const char *key_pem,
+                               struct hf_err *err)
+{
+    hf_assert(s->has_tls);
+    return hf_httpd_tls_show(cert_pem, key_pem, err);
 }
 
 /* ---- on a client's transfer thread ---- */
@@ -369,13 +376,12 @@ static void detach(struct hf_httpd *s)
 
 static enum hf_code start(struct hf_httpd *s, struct hf_err *err)
 {
-    HF_TRY(check_tls(&s->o, err));
+    HF_TRY(begin_tls(s, err));
     HF_TRY(hf_listen_open(s->o.listen, s->o.unix_mode, &s->fd, s->bound, err));
     s->daemon = start_daemon(s);
     if (s->daemon == NULL)
-        return hf_err_set(err, HF_E_INVALID, "listen on %s: the HTTP server did not start%s",
-                          s->bound,
-                          s->o.tls_cert_pem != NULL ? " (certificate or key not accepted)" : "");
+        return hf_err_set(err, HF_E_INVALID, "listen on %s: the HTTP server did not start",
+                          s->bound);
     if (pthread_create(&s->watcher, NULL, watch, s) != 0)
         return hf_err_set(err, HF_E_INTERNAL, "cannot start a thread");
     s->is_watching = true;
@@ -483,6 +489,8 @@ void hf_httpd_free(struct hf_httpd *s)
     if (s == NULL)
         return;
     hf_assert(s->daemon == NULL && s->n_open == 0);
+    if (s->has_tls)
+        hf_httpd_tls_forget();
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     hf_free(s);

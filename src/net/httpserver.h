@@ -58,6 +58,7 @@ struct hf_httpd_options {
      * server, and start, drain and stop are not for that thread. NULL: threads of its own. */
     struct hf_http_client *on_client;
     size_t max_connections;   /* 0: 4096 */
+    size_t max_per_address;   /* of one IP address; 0: no limit of its own. More are closed */
     size_t max_body_bytes;    /* 0: 1 MiB. Larger: answered 413 */
     size_t max_bodies_bytes;  /* 0: 64 MiB. All bodies held at a time; more: answered 503 */
     unsigned idle_s;          /* 0: 60. A connection without progress is closed */
@@ -77,6 +78,10 @@ struct hf_httpd_options {
  * is in use, HF_E_DENIED when it is not allowed. */
 HF_MUST enum hf_code hf_httpd_start(const struct hf_httpd_options *o, struct hf_httpd **out,
                                     struct hf_err *err);
+/* Another certificate for connections to come, of a server that has one: a process has one server
+ * with TLS. HF_E_INVALID for texts that are none, or no pair: then the old one stays. Any thread. */
+HF_MUST enum hf_code hf_httpd_set_cert(struct hf_httpd *s, const char *cert_pem,
+                                       const char *key_pem, struct hf_err *err);
 /* "127.0.0.1:41234", "[::1]:8080", "unix:/path": the address really bound. */
 const char *hf_httpd_address(const struct hf_httpd *s);
 /* Calls handed out and not yet wholly sent or ended. */

@@ -83,6 +83,7 @@ struct hf_httpd {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t watcher;
+    bool has_tls;
     bool is_watching;            /* the thread runs */
     bool is_resting;             /* it waits for a first call */
     struct hf_httpd_call *first; /* calls on connections */

@@ -4,9 +4,10 @@ It generates nothing; the answer is fixed text in WORDS. What it does wrong is t
 "ok" answers well, "500" fails, "cut" ends without a terminator, and so on (BEHAVIOURS). Real servers
 cannot be made to fail on command; the shapes of answers follow the vendors' documentation.
 
-Run as a process of its own, so that tests can kill and stop it: python fake_host.py PORT [--delay S] [--no-tags]
+Run as a process of its own, so that tests can kill and stop it:
+python fake_host.py PORT [--delay S] [--no-tags] [--bind ADDRESS]
 GET /__log tells what it was asked: a list of {path, model, stream, headers, gone}. POST /__set changes what it
-says of itself: {"models": {NAME: bytes}, "loaded": {NAME: bytes}, "flap": true}.
+says of itself: {"models": {NAME: bytes}, "loaded": {NAME: bytes}, "flap": true, "lists_s": seconds until a list}.
 """
 import asyncio
 import json
@@ -20,7 +21,7 @@ LOG = []
 DELAY = 0.0
 HAS_TAGS = "--no-tags" not in sys.argv  # without them every model may be there
 NAMES = ["ok", "llama3.1:8b", "qwen2.5-coder:32b"]
-SELF = {"models": {}, "loaded": {}, "flap": False, "probes": 0}
+SELF = {"models": {}, "loaded": {}, "flap": False, "probes": 0, "lists_s": 0}
 PAD = "x" * (1 << 20)
 
 
@@ -344,6 +345,8 @@ BEHAVIOURS = {
 
 
 async def answer(method, path, headers, body, writer):
+    if path in ("/api/tags", "/v1/models"):
+        await asyncio.sleep(SELF["lists_s"])
     if path == "/__log":
         writer.write(whole_answer(200, LOG))
     elif path == "/__set":
@@ -456,7 +459,8 @@ async def serve(reader, writer):
 
 
 async def main(port):
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=2048)
+    address = sys.argv[sys.argv.index("--bind") + 1] if "--bind" in sys.argv else "127.0.0.1"
+    server = await asyncio.start_server(serve, address, port, backlog=2048)
     print("fake host on", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -21,33 +21,37 @@ def free_port():
 
 
 class Fake:
-    """One fake host process."""
+    """One fake host process; on another machine if it is given one."""
 
-    def __init__(self, group, *flags, port=None):
-        self.group, self.port, self.flags = group, port or free_port(), flags
+    def __init__(self, group, *flags, port=None, machine=None):
+        self.group, self.port, self.flags, self.machine = group, port or free_port(), flags, machine
+        self.address = machine.address if machine else "127.0.0.1"
         self.start()
 
     def start(self):
-        self.p = self.group.start([sys.executable, os.path.join(HERE, "fake_host.py"), self.port,
-                                   *self.flags])
+        self.p = self.group.start([*(self.machine.run if self.machine else ()), sys.executable,
+                                   os.path.join(HERE, "fake_host.py"), self.port, "--bind",
+                                   "0.0.0.0" if self.machine else self.address, *self.flags])
         procs.wait_until(lambda: "fake host on" in self.p.text(), why=self.p.text)
 
     def url(self, kind="ollama"):
-        return "http://127.0.0.1:%d%s" % (self.port, "/v1" if kind == "openai" else "")
+        return "http://%s:%d%s" % (self.address, self.port, "/v1" if kind == "openai" else "")
 
     def log(self):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c = http.client.HTTPConnection(self.address, self.port, timeout=20)
         c.request("GET", "/__log")
         return json.loads(c.getresponse().read())
 
     def set(self, **what):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        c = http.client.HTTPConnection(self.address, self.port, timeout=20)
         c.request("POST", "/__set", json.dumps(what))
         assert c.getresponse().status == 200
 
 
 class Gateway:
     """A running gateway with a configuration made of Python values."""
+
+    env = None
 
     def __init__(self, holdfast, directory, hosts, routes, top=(), **keys):
         self.port = free_port()
@@ -57,7 +61,7 @@ class Gateway:
                    "routes": routes, **keys}
         with open(self.file, "w") as f:
             json.dump({"gateway": section, **dict(top)}, f)  # JSON is YAML
-        self.p = holdfast.start("gateway", "-config", self.file)
+        self.p = holdfast.start("gateway", "-config", self.file, env=self.env)
         procs.wait_until(lambda: self.is_up() or not self.p.alive, timeout=30, why=self.p.text)
         assert self.p.alive, self.p.text()
 

@@ -309,6 +309,66 @@ def test_sighup_takes_over_hosts_and_routes_while_requests_run(two):
     g.ask("ollama", "back", False).whole("a")
 
 
+def test_in_the_first_moment_no_model_is_unknown(holdfast, running, tmp_path):
+    """What a host has is known once its list was read; a request that came before was a 404."""
+    a, b, dead = Fake(running), Fake(running), Fake(running)
+    a.set(lists_s=1)
+    b.set(lists_s=1, models={"other:1b": 1})
+    dead.p.signal(signal.SIGSTOP)
+    host_a, host_b = {"name": "a", "url": a.url()}, {"name": "b", "url": b.url()}
+
+    def ask(g, model):
+        yield from (pool.submit(g.ask, front, model, False) for front in KINDS)
+        yield pool.submit(g.get, "/v1/models/" + model)
+        yield pool.submit(g.get, "/api/show", None, "POST", json.dumps({"model": model}))
+
+    def all_whole(calls):
+        answers = [c.result() for c in calls]
+        assert [x.whole().status for x in answers[:3]] + [x[0] for x in answers[3:]] == [200] * 5
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        g = Gateway(holdfast, tmp_path, [host_a], [], **{"probe-timeout": "5s"})
+        calls, unknown = list(ask(g, "llama3.1:8b")), list(ask(g, "no-such"))
+        all_whole(calls)
+        assert [x.status if hasattr(x, "status") else x[0] for x in (c.result() for c in unknown)] == [404] * 5
+        with open(g.file) as f:
+            conf = json.load(f)
+        conf["gateway"]["hosts"] = [host_a, host_b, {"name": "dead", "url": dead.url()}]
+        with open(g.file, "w") as f:
+            json.dump(conf, f)
+        g.p.signal(signal.SIGHUP)
+        procs.wait_until(lambda: "configuration reloaded" in g.p.text())
+        all_whole(list(ask(g, "other:1b")))
+        # The host that says nothing is not waited for for ever, and is named.
+        r = g.ask("openai", "no-such", False)
+        assert r.status == 404 and "not reached since the start: dead" in r.error, vars(r)
+
+
+def test_one_address_cannot_take_all_connections(two):
+    g = two(**{"connections-per-client": 5})
+
+    def connect(address):
+        c = http.client.HTTPConnection("127.0.0.1", g.port, timeout=20, source_address=(address, 0))
+        c.request("GET", "/healthz")
+        r = c.getresponse()
+        return c, r.status, r.read()
+
+    def wait_for_room():
+        try:
+            return connect("127.0.0.2")
+        except OSError:
+            return None
+
+    kept = [connect("127.0.0.2") for _ in range(5)]
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        connect("127.0.0.2")
+    assert connect("127.0.0.3")[1] == 200  # others are none the worse
+    kept[0][0].request("GET", "/healthz")
+    assert kept[0][0].getresponse().read() == b"ok\n"
+    kept.pop()[0].close()
+    procs.wait_until(wait_for_room)
+
+
 def test_sigterm_lets_answers_end(two):
     g = two([{"name": "cold", "to": ["a/cold"]}])
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -365,8 +425,15 @@ def test_fleet_file_and_what_if(holdfast, tmp_path):
 
 
 def test_questions(two):
-    g = two()
+    g = two([{"name": "quiet", "to": ["a/big:120b-cloud"], "private": True}, {"name": "lost", "to": ["a/lost:1b"]}])
     assert "a" in g.cli("hosts").ok().out and "primary" in g.cli("routes").ok().out
+    # The exit code says whether a request would get anywhere.
+    assert "primary" in g.cli("routes", "explain", "m").ok().out
+    g.cli("routes", "explain", "none:7b").failed(3, "no host has a model 'none:7b'")
+    assert g.cli("routes", "explain", "none:7b", "--json").json()["decision"] == "not found"
+    g.cli("routes", "explain", "lost").failed(3, "no host has")
+    why = g.cli("routes", "explain", "quiet").failed(12, "quiet' is private")
+    assert "a cloud, and the route or the key is private" in why.out and "not found" not in why.out, why.out
     assert g.cli("status", "--json").ok().json()["schema"] == "holdfast.gateway-status/1"
     gone = g.cli("what-if", "--down", "a", "--json").ok().json()
     assert gone["routes"][0]["decision"] == "failover"

@@ -36,6 +36,7 @@ def test_alive_as_ollama_says_it(ask):
         status, text, headers = ask("HEAD", path)
         assert (status, text) == (200, "") and int(headers["content-length"]) > 0
     assert ask("GET", "/api/version")[1] == {"version": "0.12.6"}
+    assert ask("GET", "/api/status")[:2] == (200, {"cloud": {"disabled": False, "source": "none"}})
 
 
 def test_show_asks_the_host_a_request_would_go_to(ask):
@@ -148,7 +149,7 @@ def test_older_forms_of_generation(ask):
 
 
 @pytest.mark.parametrize("path,headers,dialect", [
-    ("/api/nothing", {}, "ollama"), ("/nothing", {}, "ollama"), ("/v1/audio/transcriptions", {}, "openai"),
+    ("/api/nothing", {}, "ollama"), ("/nothing", {}, "ollama"), ("/v1/audio/translations", {}, "openai"),
     ("/v1/nothing", {}, "openai"), ("/v1/nothing", {"anthropic_version": "2023-06-01"}, "anthropic"),
     ("/v1/messages/batches", {}, "anthropic")])
 def test_unknown_paths_in_the_dialect_of_their_prefix(ask, path, headers, dialect):
@@ -160,6 +161,12 @@ def test_unknown_paths_in_the_dialect_of_their_prefix(ask, path, headers, dialec
         assert said["error"]["message"] == "page not found" and "type" in said["error"] and "type" not in said
     else:
         assert said["type"] == "error" and said["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/images/generations", "/api/experimental/web_search"])
+def test_what_ollama_has_and_the_gateway_has_not_is_no_404(ask, path):
+    status, said, _ = ask("POST", path, {})
+    assert status == 501 and "does not offer" in json.dumps(said)
 
 
 @pytest.mark.parametrize("method,path", [("GET", "/api/chat"), ("POST", "/api/tags"), ("GET", "/v1/messages"),

@@ -229,6 +229,46 @@ def test_without_keys_a_strangers_web_page_cannot_ask(house):
     assert g.get("/api/chat", {**bearer(KIM), "Origin": "https://ui.example"}, "POST", body)[0] == 200
 
 
+def test_a_name_that_a_web_page_bound_to_this_address_is_no_name_of_ours(house, holdfast):
+    """DNS rebinding: the page's origin is then the Host it sends, and the one thing it cannot choose is that name."""
+    def answers(g, host, key=None, **headers):
+        headers = {"Content-Type": "text/plain", "Host": host, **(bearer(key) if key else {}), **headers}
+        body = json.dumps({"model": "near", "messages": HI, "stream": False})
+        got = [g.get("/api/chat", headers, "POST", body), g.get("/v1/models", headers), g.get("/holdfast/status", headers)]
+        return {status for status, _ in got}, got[0][1].decode()
+
+    g = house()
+    g.wait_hosts(local="up")
+    port = ":%d" % g.port
+    for ours in ("localhost" + port, "127.0.0.1" + port, "[::1]" + port, "forge", "forge.local" + port,
+                 "host.docker.internal" + port, socket.gethostname()):
+        assert answers(g, ours)[0] == {200}, ours
+    for evil in ("evil.example" + port, "127.0.0.1.evil.example", "localhost.evil.example" + port):
+        statuses, text = answers(g, evil, Origin="http://" + evil)
+        assert statuses == {403} and "allowed-hosts" in text, (evil, text)
+        assert answers(g, evil)[0] == {403}  # GET says no origin
+        assert g.get("/healthz", {"Host": evil})[0] == 200
+    with open(g.file) as f:
+        conf = json.load(f)
+
+    def reload(n, **keys):
+        with open(g.file, "w") as f:
+            json.dump({"gateway": {**conf["gateway"], **keys}}, f)
+        g.p.signal(signal.SIGHUP)
+        procs.wait_until(lambda: g.p.text().count("configuration reloaded") == n)
+
+    reload(1, **{"allowed-hosts": ["*.example"]})
+    assert answers(g, "gw.example", Origin="http://gw.example")[0] == {200}
+    assert answers(g, "gw.example.org")[0] == {403}
+    reload(2, keys=[{"name": "boss", "key": BOSS, "admin": True}])
+    assert answers(g, "gw.example.org", BOSS, Origin="https://ui.example")[0] == {200}
+    # Where others are meant to come, they come by names that nobody here knows; browsers say what they are.
+    reload(3, listen=":%d" % g.port)
+    assert answers(g, "gw.example.org" + port)[0] == {200}
+    assert answers(g, "gw.example.org" + port, Origin="http://gw.example.org" + port)[0] == {403}
+    assert answers(g, "192.168.7.7" + port, Origin="http://192.168.7.7" + port)[0] == {200}
+
+
 def test_a_key_that_differs_by_case_is_no_way_around_a_scope(house):
     """Ollama reads "Model" as "model", and the last one counts: the gateway would have checked the other one."""
     g = house([{"name": "kim", "key": KIM, "models": ["near"]}])
@@ -341,6 +381,65 @@ def test_budget_race_200_calls_against_a_budget_for_50(house):
         e = json.loads(r.raw)["error"]
         assert "money-per-day of key kim" in e["message"] and "begins anew at" in e["message"]
         assert e["code"] == "insufficient_quota"
+
+
+def test_an_answer_without_a_limit_gets_one_where_a_budget_counts(house):
+    """Else a budget could be passed by as much as a model writes: what is set aside is what may be written."""
+    g = house([{"name": "kim", "key": KIM, "money-per-day": "0.3", "tokens-per-day": 100000}, {"name": "bot", "key": BOT}],
+              [{"name": "known", "to": ["cloud/ok-known"]}], **{"default-output-tokens": 700, "prices": [
+                  {"model": "cloud/ok-known", "input": 1, "output": 10, "max-output": 20000}, PRICE]})
+    g.wait_hosts(local="up", cloud="up")
+
+    def told(fake):
+        ask = fake.log()[-1]["ask"]
+        return ask.get("max_tokens", ask.get("options", {}).get("num_predict"))
+
+    for stream in (False, True):
+        for front, model, fake in (("openai", "far", g.cloud), ("openai", "near", g.local), ("ollama", "far", g.cloud),
+                                   ("ollama", "near", g.local)):
+            a = Answer(g.port, front, model, stream, headers=bearer(KIM)).whole()
+            assert told(fake) == 700 and a.headers["x-holdfast-output-limit"] == "700", (front, model)
+            a = Answer(g.port, front, model, stream, headers=bearer(BOT)).whole()
+            assert told(fake) is None and "x-holdfast-output-limit" not in a.headers, (front, model)
+    r = httpx.post("http://127.0.0.1:%d/v1/responses" % g.port, json={"model": "far", "input": "hi"}, headers=bearer(KIM))
+    assert r.status_code == 200 and told(g.cloud) == 700
+    # No limit is no limit, however it is said; one of its own stays.
+    for said, then in (({"max_tokens": 0}, 700), ({"max_completion_tokens": None}, 700), ({"max_tokens": 90}, 90)):
+        Answer(g.port, "openai", "far", False, headers=bearer(KIM), **said).whole()
+        ask = g.cloud.log()[-1]["ask"]
+        assert told(g.cloud) == then and "max_completion_tokens" not in ask, ask
+    Answer(g.port, "ollama", "near", False, headers=bearer(KIM), options={"num_predict": -1, "seed": 7}).whole()
+    assert g.local.log()[-1]["ask"]["options"] == {"num_predict": 700, "seed": 7}
+    # What a model writes at most is set aside where that is known; it needs no limit then.
+    a = Answer(g.port, "openai", "known", False, headers=bearer(KIM)).whole()
+    assert told(g.cloud) is None and "x-holdfast-output-limit" not in a.headers
+    poor = [{"name": "kim", "key": KIM, "money-in-all": "0.1"}]
+    h = house(poor, [{"name": "known", "to": ["cloud/ok-known"]}], journal=g.db + "2", prices=[
+        {"model": "cloud/*", "input": 1, "output": 10, "max-output": 20000}])
+    h.wait_hosts(cloud="up")
+    a = Answer(h.port, "openai", "known", False, headers=bearer(KIM))
+    assert a.status == 429 and "may need 0.2" in a.error, vars(a)
+
+
+def test_media_in_a_request_are_held_at_their_worst(house):
+    g = house([{"name": "kim", "key": KIM, "tokens-in-all": 6000}])
+    g.wait_hosts(local="up", cloud="up")
+
+    def wanted(*content, front="openai"):
+        body = {"model": "far", "max_tokens": 10, "messages": [{"role": "user", "content": list(content)}]}
+        r = httpx.post("http://127.0.0.1:%d%s" % (g.port, PATHS[front]), json=body, headers=bearer(KIM))
+        assert r.status_code == 429, r.text
+        return int(r.json()["error"]["message"].split("may need ")[1].split(";")[0].split(".")[0])
+
+    url = {"type": "image_url", "image_url": {"url": "https://example.org/cat.png"}}
+    assert 2 * 5250 < wanted(url, url) < 2 * 5250 + 500
+    assert 300000 < wanted({"type": "file", "file": {"file_id": "file-1"}}) < 301000
+    source = {"type": "url", "url": "https://example.org/a.pdf"}
+    assert 300000 < wanted({"type": "document", "source": source}, front="anthropic") < 301000
+    sound = {"type": "input_audio", "input_audio": {"data": "//uQ" + "A" * 640000, "format": "mp3"}}
+    assert 10000 < wanted(sound) < 11000
+    pdf = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0" + "A" * 40000}}
+    assert 40000 < wanted(pdf) < 41000
 
 
 def test_budget_that_is_used_up_in_each_dialect_and_what_is_free_goes_on(house):
