@@ -72,6 +72,8 @@ static enum hf_code compact(struct dest *d, int level, struct hf_err *err)
            HF_F_TXID("max", res.out.max_txid), HF_F_U64("bytes", res.bytes), HF_F_END);
     if (level == 1 && d == &d->db->dests[0])
         HF_TRY(db_sums_forward(d->db, d->replica, res.out.max_txid, err));
+    if (level == 1)
+        hf_replica_forget(d->replica, res.out.max_txid);
     return level == 1 || is_snapshot ? retain(d, !is_snapshot, err) : HF_OK;
 }
 

@@ -70,7 +70,8 @@ struct hf_fetch {
     size_t n;
     size_t cap;
     size_t n_windows;
-    struct hf_pool *pool;
+    bool is_started;
+    struct hf_pool *pool; /* NULL: there is nothing to fetch */
     struct worker workers[HF_FETCH_REQUESTS];
 
     pthread_mutex_t lock; /* guards all below, and the objects' states */
@@ -380,7 +381,7 @@ enum hf_code hf_fetched_read(struct hf_fetched *o, void *buf, size_t cap, size_t
                              struct hf_err *err)
 {
     size_t n = 0;
-    hf_assert(o->fetch->pool != NULL);
+    hf_assert(o->fetch->is_started);
     *got = 0;
     if (o->is_at_end)
         return HF_OK;
@@ -411,7 +412,7 @@ struct hf_fetch *hf_fetch_new(struct hf_store *store, unsigned requests, const c
 
 struct hf_fetched *hf_fetch_add(struct hf_fetch *f, const char *object, uint64_t size)
 {
-    hf_assert(f->pool == NULL);
+    hf_assert(!f->is_started);
     bool is_small = size <= HF_LIMIT_FETCH_WHOLE;
     if (!is_small && !hf_store_has_ranges(f->store))
         return NULL;
@@ -461,7 +462,7 @@ static void choose_streams(struct hf_fetch *f)
 
 enum hf_code hf_fetch_start(struct hf_fetch *f, struct hf_err *err)
 {
-    hf_assert(f->pool == NULL);
+    hf_assert(!f->is_started);
     size_t n_parts = f->n_windows > 1 ? 2 : PARTS;
     f->part_size = size_of_parts(f, n_parts);
     hf_assert(HF_PACE_PROBE % f->part_size == 0);
@@ -475,8 +476,14 @@ enum hf_code hf_fetch_start(struct hf_fetch *f, struct hf_err *err)
         for (size_t k = 0; k < o->n_parts; k++)
             hf_buf_init(&o->parts[k].buf, max);
     }
-    HF_TRY(hf_pool_new("fetch", f->requests, false, &f->pool, err));
-    for (unsigned i = 0; i < f->requests; i++) {
+    f->is_started = true;
+    size_t n_workers = f->requests < f->n ? f->requests : f->n;
+    if (f->n_windows > 0)
+        n_workers = f->requests;
+    if (n_workers == 0)
+        return HF_OK;
+    HF_TRY(hf_pool_new("fetch", (unsigned)n_workers, false, &f->pool, err));
+    for (size_t i = 0; i < n_workers; i++) {
         f->workers[i] = (struct worker){{work, NULL}, f};
         hf_pool_submit(f->pool, &f->workers[i].task);
     }

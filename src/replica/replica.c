@@ -56,6 +56,7 @@ void hf_replica_free(struct hf_replica *r)
     if (r == NULL)
         return;
     hf_assert_magic(r, REPLICA_MAGIC);
+    hf_replica_forget(r, UINT64_MAX);
     r->magic = 0;
     if (r->member != NULL)
         hf_packs_leave(r->packs, r->member, r);
@@ -66,6 +67,20 @@ void hf_replica_free(struct hf_replica *r)
     hf_free(r->path);
     hf_free(r->name);
     hf_free(r);
+}
+
+void hf_replica_keep(struct hf_replica *r, struct hf_kept *kept)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    hf_assert(r->kept == NULL);
+    r->kept = kept;
+}
+
+void hf_replica_forget(struct hf_replica *r, uint64_t max_txid)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    if (r->kept != NULL)
+        hf_kept_forget(r->kept, &r->kept_files, max_txid);
 }
 
 struct hf_store *hf_replica_store(const struct hf_replica *r)
@@ -474,7 +489,10 @@ enum hf_code hf_replica_put(struct hf_replica *r, int level, const struct hf_ltx
     }
     HF_TRY(reserve(r, level, h, err));
     HF_AUTO_FREE char *name = hf_replica_object(r, &info);
-    return hf_store_put(r->store, name, data, len, HF_STORE_CREATE_ONLY, info.time_ms, err);
+    HF_TRY(hf_store_put(r->store, name, data, len, HF_STORE_CREATE_ONLY, info.time_ms, err));
+    if (r->kept != NULL && level == 0)
+        hf_kept_add(r->kept, &r->kept_files, &info, data, len);
+    return HF_OK;
 }
 
 enum hf_code hf_replica_writer_new(struct hf_replica *r, int level, const struct hf_ltx_header *h,

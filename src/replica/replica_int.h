@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "replica/kept.h"
 #include "replica/packs.h"
 #include "replica/replica.h"
 
@@ -16,6 +17,8 @@ struct hf_replica {
     struct hf_store *store; /* borrowed */
     char *path;             /* "" or "a/b" */
     char *name;
+    struct hf_kept *kept; /* borrowed; NULL: nothing is kept */
+    struct hf_kept_list kept_files;
 
     pthread_mutex_t lock; /* guards what follows, but for what hf_replica_pack sets */
     struct hf_packs *packs;

@@ -16,7 +16,7 @@ struct hf_replica_input {
     struct hf_store_reader *reader; /* NULL between reads, or at the end */
     struct hf_fetched *fetched;     /* instead of a reader; borrowed */
     uint64_t offset;
-    uint8_t *bytes; /* all of it: one out of a pack */
+    uint8_t *bytes; /* all of it: one out of a pack, or kept */
     uint64_t size;  /* of bytes */
     bool is_frugal;
     bool is_at_end;
@@ -66,13 +66,18 @@ enum hf_code hf_replica_input_fetch(struct hf_replica *r, const struct hf_ltx_in
     if (info->pack != 0)
         return hf_replica_input_new(r, info, out, err);
     HF_AUTO_FREE char *object = hf_replica_object(r, info);
-    struct hf_fetched *fetched = hf_fetch_add(f, object, info->size);
-    if (fetched == NULL)
+    uint8_t *kept = NULL;
+    if (r->kept != NULL && info->level == 0)
+        kept = hf_kept_copy(r->kept, &r->kept_files, info);
+    struct hf_fetched *fetched = kept == NULL ? hf_fetch_add(f, object, info->size) : NULL;
+    if (kept == NULL && fetched == NULL)
         return hf_replica_input_new(r, info, out, err);
     struct hf_replica_input *in = hf_calloc(1, sizeof(*in));
     in->store = r->store;
     in->name = hf_asprintf("%s/%s", hf_store_url(r->store), object);
     in->fetched = fetched;
+    in->bytes = kept;
+    in->size = info->size;
     *out = in;
     return HF_OK;
 }
