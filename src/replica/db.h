@@ -475,8 +475,8 @@ void db_upkeep_due(struct dest *d, unsigned levels);
 HF_MUST enum hf_code db_sums_prepare(struct db *db, uint64_t target, struct hf_err *err);
 void db_sums_release(struct db *db);
 /* Worker: forward to target, unless they are held or ahead. */
-HF_MUST enum hf_code db_sums_forward(struct db *db, struct hf_replica *r, uint64_t target,
-                                     struct hf_err *err);
+HF_MUST enum hf_code db_sums_forward(struct db *db, struct hf_replica *r,
+                                     const struct hf_ltx_info *file, struct hf_err *err);
 
 /* ---- db_dest.c: several destinations ---- */
 const char *dest_state_word(enum dest_state s);
