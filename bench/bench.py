@@ -114,6 +114,7 @@ def main():
     ap.add_argument("--probe-ms", type=float, default=5, help="standby: how often the follower's databases are looked at")
     ap.add_argument("--no-baseline", action="store_true")
     ap.add_argument("--wait-slow", action="store_true", help="fleet: wait out the slow tiers' sync intervals (up to 30s), verify and measure them, too")
+    ap.add_argument("--cpu-only", action="store_true", help="fleet: no lag and no restores, whose decoding takes minutes on abs: a long window of CPU, requests and memory")
     ap.add_argument("--modes", default="replicator,writer,both")
     ap.add_argument("--restore-loop", action="store_true", help="standby: restore in a loop though the tool can follow")
     ap.add_argument("--loop-interval", type=float, default=1.0)

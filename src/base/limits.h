@@ -73,7 +73,10 @@ enum {
                                         believed for so long: stale listings last seconds */
     HF_LIMIT_FETCH_WHOLE = 1 << 20,  /* an object up to this is fetched by one request, ahead */
     HF_LIMIT_FETCH_KEPT = 8 << 20, /* ... and waits in memory; the rest in a file: the RSS target */
-    HF_LIMIT_KEYS = 64,            /* of one replica's encryption: years of monthly changes */
+    HF_LIMIT_KEPT = 12 << 20,      /* files just put, kept for the first compaction: half a minute
+                                      of 69 databases at 100 transactions a second is 6 to 10 MiB */
+    HF_LIMIT_KEPT_FILE = 256 << 10,   /* one of them: a larger one is worth its read */
+    HF_LIMIT_KEYS = 64,               /* of one replica's encryption: years of monthly changes */
     HF_LIMIT_S3_PART_MIN = 5 << 20,   /* S3's own, but for the last part */
     HF_LIMIT_S3_PART_MAX = 64 << 20,  /* one part of a writer is in memory; 10,000 make 640 GiB */
     HF_LIMIT_JOURNAL_QUEUE = 8192,    /* records of the gateway's journal that wait for the

@@ -107,6 +107,7 @@ struct hf_http_stream {
     struct hf_err err;
     size_t start; /* ring: what waits begins here */
     size_t len;
+    size_t wanted; /* bytes the reader waits for */
     uint8_t ring[HF_LIMIT_HTTP_STREAM];
 };
 
@@ -124,7 +125,7 @@ static enum hf_http_flow stream_body(void *arg, const uint8_t *data, size_t len)
 {
     struct hf_http_stream *s = arg;
     enum hf_http_flow flow = HF_HTTP_GO;
-    hf_assert(len <= sizeof(s->ring));
+    hf_assert(len <= sizeof(s->ring) / 2);
     pthread_mutex_lock(&s->lock);
     if (len > sizeof(s->ring) - s->len) {
         s->is_paused = true;
@@ -134,9 +135,9 @@ static enum hf_http_flow stream_body(void *arg, const uint8_t *data, size_t len)
         size_t n = len < sizeof(s->ring) - at ? len : sizeof(s->ring) - at;
         memcpy(s->ring + at, data, n);
         memcpy(s->ring, data + n, len - n);
-        if (s->len == 0)
-            pthread_cond_signal(&s->changed);
         s->len += len;
+        if (s->len >= s->wanted && s->len - len < s->wanted)
+            pthread_cond_signal(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);
     return flow;
@@ -222,8 +223,11 @@ enum hf_code hf_http_stream_read(struct hf_http_stream *s, void *buf, size_t len
         }
         if (n == len || (s->is_done && s->len == 0))
             break;
-        while (s->len == 0 && !s->is_done)
+        /* Not for every few bytes, but before the ring is full: nothing more would come. */
+        s->wanted = len - n < sizeof(s->ring) / 2 ? len - n : sizeof(s->ring) / 2;
+        while (s->len < s->wanted && !s->is_done)
             pthread_cond_wait(&s->changed, &s->lock);
+        s->wanted = 0;
     }
     if (n < len && s->err.code != HF_OK) {
         rc = s->err.code;

@@ -277,6 +277,22 @@ void hf_file_write_behind(struct hf_file *f, uint64_t offset, uint64_t len)
 #endif
 }
 
+bool hf_file_set_direct(struct hf_file *f, bool is_direct)
+{
+#if defined(__linux__)
+    int flags = fcntl(f->fd, F_GETFL);
+    if (flags < 0)
+        return false;
+    flags = is_direct ? flags | O_DIRECT : flags & ~O_DIRECT;
+    return fcntl(f->fd, F_SETFL, flags) == 0;
+#elif defined(F_NOCACHE)
+    return fcntl(f->fd, F_NOCACHE, is_direct ? 1 : 0) == 0;
+#else
+    (void)f;
+    return !is_direct;
+#endif
+}
+
 void hf_file_will_need(struct hf_file *f, uint64_t offset, uint64_t len)
 {
 #if defined(__linux__)

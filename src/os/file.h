@@ -73,6 +73,10 @@ HF_MUST enum hf_code hf_file_sync(struct hf_file *f, struct hf_err *err);
 /* Starts writing back [offset, offset+len) without waiting (sync_file_range on Linux, nothing
  * elsewhere). A hint: never fails. */
 void hf_file_write_behind(struct hf_file *f, uint64_t offset, uint64_t len);
+/* Writes past the page cache from now on, or no longer: memory, offset and length of each must be
+ * multiples of HF_FILE_DIRECT_ALIGN then. False: this file can't, nothing has changed. */
+enum { HF_FILE_DIRECT_ALIGN = 4096 };
+bool hf_file_set_direct(struct hf_file *f, bool is_direct);
 /* Tells the kernel the range will be read soon / is no longer needed. Hints. */
 void hf_file_will_need(struct hf_file *f, uint64_t offset, uint64_t len);
 void hf_file_dont_need(struct hf_file *f, uint64_t offset, uint64_t len);

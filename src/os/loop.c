@@ -1,4 +1,14 @@
+/*
+ * Waking is a pipe of ours and not uv_async: libuv before 1.45 makes the loop spin while a thread
+ * that wakes it has not returned from the call yet, and on a busy machine that thread is not
+ * running.
+ */
 #include "os/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -11,10 +21,32 @@ struct hf_io {
     void *arg;
 };
 
-static void on_async(uv_async_t *h)
+/* The byte is taken out before the flag falls: a wake from then on writes another one. */
+static void on_wake_fd(uv_poll_t *h, int status, int events)
 {
     struct hf_loop *l = h->data;
-    l->on_wake(l->arg);
+    char byte;
+    (void)status;
+    (void)events;
+    ssize_t n = read(l->wake_fds[0], &byte, 1);
+    hf_assert(n == 1 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+    if (n == 1) {
+        atomic_store(&l->is_woken, false);
+        l->on_wake(l->arg);
+    }
+}
+
+static void init_wake(struct hf_loop *l)
+{
+    hf_assert(pipe(l->wake_fds) == 0);
+    for (int i = 0; i < 2; i++) {
+        hf_assert(fcntl(l->wake_fds[i], F_SETFD, FD_CLOEXEC) == 0);
+        hf_assert(fcntl(l->wake_fds[i], F_SETFL, O_NONBLOCK) == 0);
+    }
+    atomic_init(&l->is_woken, false);
+    hf_assert(uv_poll_init(&l->uv, &l->wake, l->wake_fds[0]) == 0);
+    l->wake.data = l;
+    hf_assert(uv_poll_start(&l->wake, UV_READABLE, on_wake_fd) == 0);
 }
 
 enum { ROUNDS_MAX = 32 }; /* of all hooks, before the rest of the loop gets a turn again */
@@ -59,11 +91,25 @@ void hf_loop_init(struct hf_loop *l, void (*on_wake)(void *arg), void *arg)
     l->on_wake = on_wake;
     l->arg = arg;
     hf_assert(uv_loop_init(&l->uv) == 0);
-    hf_assert(uv_async_init(&l->uv, &l->wake, on_async) == 0);
-    l->wake.data = l;
+    init_wake(l);
     l->hooks = NULL;
     hf_assert(uv_prepare_init(&l->uv, &l->before) == 0);
     l->before.data = l;
+}
+
+/* Who raised the flag may not have written his byte yet: it is waited for. From then on the flag
+ * stays up, so late wakes, of a worker whose result was seen before it got to waking, touch
+ * nothing. */
+static void end_wake(struct hf_loop *l)
+{
+    struct pollfd ready = {.fd = l->wake_fds[0], .events = POLLIN};
+    char byte;
+    if (atomic_exchange(&l->is_woken, true)) {
+        while (read(l->wake_fds[0], &byte, 1) != 1)
+            (void)poll(&ready, 1, -1);
+    }
+    close(l->wake_fds[0]);
+    close(l->wake_fds[1]);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -79,6 +125,7 @@ void hf_loop_deinit(struct hf_loop *l)
     uv_walk(&l->uv, close_handle, NULL);
     uv_run(&l->uv, UV_RUN_DEFAULT);
     hf_assert(uv_loop_close(&l->uv) == 0);
+    end_wake(l);
 }
 
 void hf_loop_turn(struct hf_loop *l, bool can_wait)
@@ -88,7 +135,13 @@ void hf_loop_turn(struct hf_loop *l, bool can_wait)
 
 void hf_loop_wake(struct hf_loop *l)
 {
-    uv_async_send(&l->wake);
+    if (atomic_exchange(&l->is_woken, true))
+        return;
+    ssize_t n;
+    do {
+        n = write(l->wake_fds[1], "", 1);
+    } while (n < 0 && errno == EINTR);
+    hf_assert(n == 1);
 }
 
 static void on_timer(uv_timer_t *h)

@@ -8,6 +8,7 @@
 #ifndef HF_OS_LOOP_H
 #define HF_OS_LOOP_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +26,9 @@ struct hf_loop_hook {
 
 struct hf_loop {
     uv_loop_t uv;
-    uv_async_t wake;
+    uv_poll_t wake;
+    int wake_fds[2]; /* a pipe: at most one byte is in it */
+    atomic_bool is_woken;
     uv_prepare_t before;
     struct hf_loop_hook *hooks;
     void (*on_wake)(void *arg);
@@ -45,7 +48,7 @@ void hf_loop_init(struct hf_loop *l, void (*on_wake)(void *arg), void *arg);
 void hf_loop_deinit(struct hf_loop *l);
 /* One turn: what is due now; with can_wait it sleeps until something is. */
 void hf_loop_turn(struct hf_loop *l, bool can_wait);
-/* Any thread. */
+/* Any thread; harmless when the loop has ended, as long as its memory is there. */
 void hf_loop_wake(struct hf_loop *l);
 /*
  * fn is called each time before the loop waits, again and again with those of the other hooks until

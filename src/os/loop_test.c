@@ -120,9 +120,33 @@ static void test_exe_path(void **state)
     assert_non_null(strstr(path, "loop_test"));
 }
 
+static void *wake_for_long(void *arg)
+{
+    for (int i = 0; i < 20000; i++)
+        hf_loop_wake(arg);
+    return NULL;
+}
+
+/* A thread that hands over a result and then wakes may be late: the loop has ended meanwhile. */
+static void test_late_wakes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        struct hf_loop l;
+        pthread_t th;
+        hf_loop_init(&l, on_wake, &wakes);
+        assert_int_equal(pthread_create(&th, NULL, wake_for_long, &l), 0);
+        for (int k = 0; k < i; k++)
+            hf_loop_turn(&l, false);
+        hf_loop_deinit(&l);
+        pthread_join(th, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_late_wakes),
         cmocka_unit_test(test_loop),
         cmocka_unit_test(test_io),
         cmocka_unit_test(test_exe_path),

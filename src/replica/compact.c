@@ -72,6 +72,7 @@ static enum hf_code write_output(const struct job *job, struct hf_ltx_merge *m,
     if (rc == HF_E_EXISTS) { /* we were killed after writing it, or somebody else compacts, too */
         hf_err_reset(err);
         rc = HF_OK;
+        res->bytes = 0;
     }
     return rc;
 }

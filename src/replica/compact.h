@@ -23,7 +23,7 @@ bool hf_compact_due(int64_t interval_ms, int64_t newest_ms, int64_t now_ms);
 struct hf_compact_result {
     bool is_done;             /* false: there was nothing to compact */
     struct hf_ltx_header out; /* of the file written */
-    uint64_t bytes;           /* its size */
+    uint64_t bytes;           /* its size; 0: it was there already */
 };
 
 /* Merges the files of level - 1 that lie beyond level's highest TXID (of an empty level: beyond the

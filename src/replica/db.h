@@ -77,11 +77,12 @@ enum {
     DB_TORN_MS = 10,             /* a wal-index torn for longer: is its writer alive? ... */
     DB_TORN_LOOK_MS = 50,        /* ... looked at at least this often */
     DB_CKPT_EVENT_MS = 500,      /* a checkpoint without a write for so long has died */
-    DB_AWAIT_MS = 200, /* fast polling for the end of an application's checkpoint, at most */
-    DB_SPIN_US = 1000, /* ... on the spot for a short one */
-    DB_LOOKS = 8,      /* looks in a row when it has ended */
-    DB_WARM_MS = 4,    /* commits this close together: polled */
-    DB_HOT_MS = 30,    /* no news for this long: no longer polled */
+    DB_AWAIT_MS = 200,   /* fast polling for the end of an application's checkpoint, at most */
+    DB_SPIN_US = 1000,   /* ... on the spot for a short one */
+    DB_LOOKS = 8,        /* looks in a row when it has ended */
+    DB_WARM_MS = 4,      /* commits this close together ... */
+    DB_WARM_COMMITS = 8, /* ... so often in a row: polled. A burst of a few is over by then */
+    DB_HOT_MS = 30,      /* no news for this long: no longer polled */
 };
 
 struct db;
@@ -295,6 +296,7 @@ struct db {
     uint64_t ship_retry_at;
     uint64_t last_ship_ms;
     uint64_t last_new_ms;
+    unsigned warm_commits; /* looks in a row that found something new within DB_WARM_MS */
     uint64_t last_event_ms;
     uint64_t hold_until_ms; /* a transaction is being appended to the log: no draining */
     uint64_t last_ckpt_ms;
@@ -341,6 +343,7 @@ struct engine {
     size_t n_dirs;
     struct store_ref **stores; /* hash by URL and endpoint */
     struct packs_ref *packs;
+    struct hf_kept *kept; /* what was just put on servers */
     struct lane_group *groups;
     size_t n_groups;
     char *home_key;       /* the service of the first database with one destination */
@@ -472,8 +475,8 @@ void db_upkeep_due(struct dest *d, unsigned levels);
 HF_MUST enum hf_code db_sums_prepare(struct db *db, uint64_t target, struct hf_err *err);
 void db_sums_release(struct db *db);
 /* Worker: forward to target, unless they are held or ahead. */
-HF_MUST enum hf_code db_sums_forward(struct db *db, struct hf_replica *r, uint64_t target,
-                                     struct hf_err *err);
+HF_MUST enum hf_code db_sums_forward(struct db *db, struct hf_replica *r,
+                                     const struct hf_ltx_info *file, struct hf_err *err);
 
 /* ---- db_dest.c: several destinations ---- */
 const char *dest_state_word(enum dest_state s);

@@ -68,6 +68,8 @@ static enum hf_code open_dest(struct db *db, size_t i, struct hf_err *err)
     HF_TRY(hf_replica_new(store, "", &d->replica, err));
     if (d->conf->pack)
         HF_TRY(engine_pack(db->e, d->conf, d->replica, err));
+    else if (!hf_store_is_local(store))
+        hf_replica_keep(d->replica, db->e->kept);
     uint64_t interval = (uint64_t)(d->conf->sync_interval_ns / 1000000);
     if (i == 0 || interval < db->sync_interval_ms)
         db->sync_interval_ms = interval;

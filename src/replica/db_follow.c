@@ -97,8 +97,11 @@ static void after_look(struct db *db, const struct hf_look *look, uint64_t now)
     /* the end of a running checkpoint must not be missed; but one that died leaves its traces */
     bool is_ending =
         is_running && look->is_waiting_drain && now - db->last_event_ms < DB_CKPT_EVENT_MS;
-    /* one commit is an event; a second one so soon is a load that events would follow too late */
-    bool is_warm = look->has_new && now - db->last_new_ms <= DB_WARM_MS;
+    /* one commit is an event; many so close together are a load that events would follow too late
+     */
+    if (look->has_new)
+        db->warm_commits = now - db->last_new_ms <= DB_WARM_MS ? db->warm_commits + 1 : 0;
+    bool is_warm = look->has_new && db->warm_commits >= DB_WARM_COMMITS;
     bool is_recent = is_warm || (db->is_hot && now - db->last_new_ms <= DB_HOT_MS);
     if (look->has_new) {
         db->last_new_ms = now;

@@ -76,13 +76,14 @@ static uint64_t stated(const struct db *db)
     return txid;
 }
 
-enum hf_code db_sums_forward(struct db *db, struct hf_replica *r, uint64_t target,
+enum hf_code db_sums_forward(struct db *db, struct hf_replica *r, const struct hf_ltx_info *file,
                              struct hf_err *err)
 {
     enum hf_code rc = HF_OK;
     pthread_mutex_lock(&db->sums_lock);
-    if (!atomic_load(&db->are_sums_held) && stated(db) < target)
-        rc = hf_sums_catch_up(r, db->meta, target, NULL, err);
+    if (!atomic_load(&db->are_sums_held) && stated(db) < file->max_txid)
+        rc = file->size > 0 ? hf_sums_follow(r, db->meta, file, err)
+                            : hf_sums_catch_up(r, db->meta, file->max_txid, NULL, err);
     pthread_mutex_unlock(&db->sums_lock);
     return rc;
 }

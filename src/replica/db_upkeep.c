@@ -70,8 +70,14 @@ static enum hf_code compact(struct dest *d, int level, struct hf_err *err)
     d->n_done[level]++;
     hf_log(HF_LOG_DEBUG, "compacted", HF_F_STR("db", d->db->path), HF_F_I64("level", level),
            HF_F_TXID("max", res.out.max_txid), HF_F_U64("bytes", res.bytes), HF_F_END);
+    struct hf_ltx_info file = {.level = level,
+                               .min_txid = res.out.min_txid,
+                               .max_txid = res.out.max_txid,
+                               .size = res.bytes};
     if (level == 1 && d == &d->db->dests[0])
-        HF_TRY(db_sums_forward(d->db, d->replica, res.out.max_txid, err));
+        HF_TRY(db_sums_forward(d->db, d->replica, &file, err));
+    if (level == 1)
+        hf_replica_forget(d->replica, res.out.max_txid);
     return level == 1 || is_snapshot ? retain(d, !is_snapshot, err) : HF_OK;
 }
 

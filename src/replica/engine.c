@@ -5,10 +5,12 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/thread.h"
 #include "replica/db.h"
+#include "replica/kept.h"
 
 enum {
     ENGINE_MAGIC = 0x454e4730,
@@ -232,6 +234,7 @@ static void init_loop(struct engine *e)
     hf_timer_init(&e->tick, &e->loop, on_tick, e);
     hf_timer_start(&e->tick, TICK_MS, TICK_MS);
     pthread_mutex_init(&e->call_lock, NULL);
+    e->kept = hf_kept_new(HF_LIMIT_KEPT);
     e->mailbox = hf_mailbox_new(wake_loop, e);
     e->last_tick_ms = hf_clock_wall_ms();
 }
@@ -248,6 +251,7 @@ static void free_engine(struct hf_engine *he)
     for (size_t i = 0; i < e->n_dbs; i++)
         db_free(e->dbs[i]);
     engine_free_packs(e);
+    hf_kept_free(e->kept);
     hf_free(e->dbs);
     hf_free(e->by_name);
     while (e->dirs != NULL) {

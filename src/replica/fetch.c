@@ -5,10 +5,12 @@
 
 #include "base/assert.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
 #include "os/pool.h"
+#include "replica/pace.h"
 
 enum {
     WINDOW_PER_REQUEST = 2 << 20,
@@ -16,6 +18,9 @@ enum {
     PART_MAX = 4 << 20,
     PART_MIN = 256 << 10,
     WINDOWS_MAX = 16, /* large objects with a window; more go to the file */
+    STREAM_MIN = 2 * PART_MAX,
+    STREAM_SHARE = 32, /* what is less of all large bytes is read too rarely to hold a connection */
+    STREAMS_MAX = 8,
 };
 
 enum place { PLACE_KEPT, PLACE_FILE };
@@ -31,14 +36,19 @@ struct hf_fetched {
     struct hf_fetch *fetch;
     char *object;
     uint64_t size;
-    bool is_window;   /* the rest goes to: */
-    enum place place; /* settled when a worker takes it */
-    uint64_t read;    /* bytes handed out */
+    bool is_window; /* the rest goes to: */
+    bool is_paced;  /* a window that may be a stream instead, as pace says */
+    struct hf_pace pace;
+    struct hf_store_reader *stream; /* NULL: not open */
+    enum place place;               /* settled when a worker takes it */
+    uint64_t read;                  /* bytes handed out */
     bool is_at_end;
     bool is_taken; /* KEPT, FILE: a worker has it */
     /* without a window parts[0] is the whole object */
     struct part *parts;
     size_t n_parts;
+    uint64_t base;    /* the parts begin here */
+    uint64_t limit;   /* ... and end here */
     uint64_t next;    /* number of the next part to request; it goes to parts[next % n] */
     uint64_t current; /* number of the part that is being read */
     size_t in_part;   /* bytes read of it */
@@ -60,7 +70,8 @@ struct hf_fetch {
     size_t n;
     size_t cap;
     size_t n_windows;
-    struct hf_pool *pool;
+    bool is_started;
+    struct hf_pool *pool; /* NULL: there is nothing to fetch */
     struct worker workers[HF_FETCH_REQUESTS];
 
     pthread_mutex_t lock; /* guards all below, and the objects' states */
@@ -77,7 +88,8 @@ struct hf_fetch {
 
 static bool is_window_open(const struct hf_fetched *o, const struct hf_fetch *f)
 {
-    return o->is_window && o->next * f->part_size < o->size && o->next - o->current < o->n_parts;
+    return o->is_window && o->base + o->next * f->part_size < o->limit &&
+           o->next - o->current < o->n_parts;
 }
 
 /* Large ones first: the reader waits for them with every page, for the others once. Under lock. */
@@ -100,7 +112,7 @@ static struct hf_fetched *next_whole(struct hf_fetch *f)
 {
     for (; f->first < f->n; f->first++) {
         struct hf_fetched *o = f->objects[f->first];
-        if (!o->is_window && !o->is_taken)
+        if (!o->is_window && !o->is_paced && !o->is_taken)
             return o;
     }
     return NULL;
@@ -153,6 +165,12 @@ static enum hf_code fetch_to_file(struct hf_fetch *f, struct hf_fetched *o, stru
     return HF_OK;
 }
 
+static enum hf_code too_short(const struct hf_fetched *o, struct hf_err *err)
+{
+    return hf_err_set(err, HF_E_CORRUPT, "%s/%s: %llu bytes are listed, there are fewer",
+                      hf_store_url(o->fetch->store), o->object, (unsigned long long)o->size);
+}
+
 static void settle(struct hf_fetch *f, struct part *p, enum hf_code rc, const struct hf_err *err)
 {
     pthread_mutex_lock(&f->lock);
@@ -177,13 +195,12 @@ static void do_part(struct hf_fetch *f, struct hf_fetched *o, uint64_t number)
 {
     struct hf_err err = HF_ERR_INIT;
     struct part *p = &o->parts[number % o->n_parts];
-    uint64_t offset = number * f->part_size;
-    uint64_t left = o->size - offset;
+    uint64_t offset = o->base + number * f->part_size;
+    uint64_t left = o->limit - offset;
     size_t len = left < f->part_size ? (size_t)left : f->part_size;
     enum hf_code rc = fetch_bytes(o, offset, len, &p->buf, &err);
     if (rc == HF_OK && p->buf.len < len)
-        rc = hf_err_set(&err, HF_E_CORRUPT, "%s/%s: %llu bytes are listed, there are fewer",
-                        hf_store_url(f->store), o->object, (unsigned long long)o->size);
+        rc = too_short(o, &err);
     settle(f, p, rc, &err);
 }
 
@@ -285,7 +302,7 @@ static enum hf_code read_window(struct hf_fetched *o, void *buf, size_t cap, siz
                                 struct hf_err *err)
 {
     size_t done = 0;
-    while (done < cap && o->read + done < o->size) {
+    while (done < cap && o->read + done < o->limit) {
         struct part *p = &o->parts[o->current % o->n_parts];
         HF_TRY(wait_for(o->fetch, p, err));
         size_t n = p->buf.len - o->in_part;
@@ -300,15 +317,77 @@ static enum hf_code read_window(struct hf_fetched *o, void *buf, size_t cap, siz
     return HF_OK;
 }
 
+static void close_stream(struct hf_fetched *o)
+{
+    hf_store_reader_free(o->stream);
+    o->stream = NULL;
+}
+
+static enum hf_code read_stream(struct hf_fetched *o, void *buf, size_t cap, size_t *got,
+                                struct hf_err *err)
+{
+    uint64_t left = o->size - o->read;
+    size_t want = left < cap ? (size_t)left : cap;
+    if (o->stream == NULL)
+        HF_TRY(hf_store_reader_new(o->fetch->store, o->object, o->read, &o->stream, err));
+    HF_TRY(hf_store_reader_read(o->stream, buf, want, got, err));
+    if (*got < want)
+        return too_short(o, err);
+    if (want == left)
+        close_stream(o);
+    return HF_OK;
+}
+
+/* The parts [read, pace.until) are to be fetched, or none. */
+static void follow_pace(struct hf_fetched *o)
+{
+    struct hf_fetch *f = o->fetch;
+    bool is_ranges = o->pace.way == HF_PACE_RANGES;
+    close_stream(o);
+    pthread_mutex_lock(&f->lock);
+    if (!o->is_window || !is_ranges) {
+        hf_assert(o->next == o->current && o->in_part == 0);
+        o->base = o->limit = o->pace.at;
+        o->next = o->current = 0;
+    }
+    o->limit = is_ranges ? o->pace.until : o->limit;
+    o->is_window = is_ranges;
+    pthread_cond_broadcast(&f->has_work);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Up to the end of what its way holds for. */
+static enum hf_code read_paced(struct hf_fetched *o, uint8_t *buf, size_t cap, size_t *got,
+                               struct hf_err *err)
+{
+    size_t done = 0;
+    while (done < cap && o->pace.at < o->size) {
+        size_t n = 0;
+        uint64_t start_ns = hf_clock_mono_ns();
+        HF_TRY(o->is_window ? read_window(o, buf + done, cap - done, &n, err)
+                            : read_stream(o, buf + done, cap - done, &n, err));
+        uint64_t now_ns = hf_clock_mono_ns();
+        done += n;
+        o->read += n;
+        if (hf_pace_read(&o->pace, n, now_ns - start_ns, now_ns))
+            follow_pace(o);
+    }
+    o->read -= done; /* hf_fetched_read counts */
+    *got = done;
+    return HF_OK;
+}
+
 enum hf_code hf_fetched_read(struct hf_fetched *o, void *buf, size_t cap, size_t *got,
                              struct hf_err *err)
 {
     size_t n = 0;
-    hf_assert(o->fetch->pool != NULL);
+    hf_assert(o->fetch->is_started);
     *got = 0;
     if (o->is_at_end)
         return HF_OK;
-    HF_TRY(o->is_window ? read_window(o, buf, cap, &n, err) : read_whole(o, buf, cap, &n, err));
+    HF_TRY(o->is_paced    ? read_paced(o, buf, cap, &n, err)
+           : o->is_window ? read_window(o, buf, cap, &n, err)
+                          : read_whole(o, buf, cap, &n, err));
     o->read += n;
     o->is_at_end = n < cap;
     *got = n;
@@ -333,7 +412,7 @@ struct hf_fetch *hf_fetch_new(struct hf_store *store, unsigned requests, const c
 
 struct hf_fetched *hf_fetch_add(struct hf_fetch *f, const char *object, uint64_t size)
 {
-    hf_assert(f->pool == NULL);
+    hf_assert(!f->is_started);
     bool is_small = size <= HF_LIMIT_FETCH_WHOLE;
     if (!is_small && !hf_store_has_ranges(f->store))
         return NULL;
@@ -360,21 +439,51 @@ static size_t size_of_parts(const struct hf_fetch *f, size_t n_parts)
     return size;
 }
 
+/* A stream waits while others are read, and where nothing of it is needed for long the server may
+ * close it: the store's reader goes on with what is left, for one request more. */
+static void choose_streams(struct hf_fetch *f)
+{
+    uint64_t large = 0;
+    uint64_t now_ns = hf_clock_mono_ns();
+    for (size_t i = 0; i < f->n; i++)
+        large += f->objects[i]->size > HF_LIMIT_FETCH_WHOLE ? f->objects[i]->size : 0;
+    for (size_t i = 0, streams = 0; i < f->n; i++) {
+        struct hf_fetched *o = f->objects[i];
+        o->limit = o->size;
+        o->is_paced = o->is_window && o->size >= STREAM_MIN && o->size >= large / STREAM_SHARE &&
+                      streams < STREAMS_MAX;
+        streams += o->is_paced;
+        if (!o->is_paced)
+            continue;
+        hf_pace_init(&o->pace, o->size, now_ns);
+        o->is_window = false;
+    }
+}
+
 enum hf_code hf_fetch_start(struct hf_fetch *f, struct hf_err *err)
 {
-    hf_assert(f->pool == NULL);
+    hf_assert(!f->is_started);
     size_t n_parts = f->n_windows > 1 ? 2 : PARTS;
     f->part_size = size_of_parts(f, n_parts);
+    hf_assert(HF_PACE_PROBE % f->part_size == 0);
+    choose_streams(f);
     for (size_t i = 0; i < f->n; i++) {
         struct hf_fetched *o = f->objects[i];
-        o->n_parts = o->is_window ? n_parts : 1;
+        bool has_parts = o->is_window || o->is_paced;
+        o->n_parts = has_parts ? n_parts : 1;
         o->parts = hf_calloc(o->n_parts, sizeof(*o->parts));
-        size_t max = o->is_window ? f->part_size : HF_LIMIT_FETCH_WHOLE;
+        size_t max = has_parts ? f->part_size : HF_LIMIT_FETCH_WHOLE;
         for (size_t k = 0; k < o->n_parts; k++)
             hf_buf_init(&o->parts[k].buf, max);
     }
-    HF_TRY(hf_pool_new("fetch", f->requests, false, &f->pool, err));
-    for (unsigned i = 0; i < f->requests; i++) {
+    f->is_started = true;
+    size_t n_workers = f->requests < f->n ? f->requests : f->n;
+    if (f->n_windows > 0)
+        n_workers = f->requests;
+    if (n_workers == 0)
+        return HF_OK;
+    HF_TRY(hf_pool_new("fetch", (unsigned)n_workers, false, &f->pool, err));
+    for (size_t i = 0; i < n_workers; i++) {
         f->workers[i] = (struct worker){{work, NULL}, f};
         hf_pool_submit(f->pool, &f->workers[i].task);
     }
@@ -385,6 +494,7 @@ static void object_free(struct hf_fetched *o)
 {
     for (size_t i = 0; o->parts != NULL && i < o->n_parts; i++)
         hf_buf_deinit(&o->parts[i].buf);
+    close_stream(o);
     hf_free(o->parts);
     hf_free(o->object);
     hf_free(o);

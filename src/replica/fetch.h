@@ -11,8 +11,10 @@
  * read; beyond HF_LIMIT_FETCH_KEPT bytes in all, in one file without a name. No connection waits,
  * nothing is asked for twice. large                         in parts that are requested side by
  * side and delivered in order; at most a window of them is in memory, over all large objects.
- *   large, too many of them, or   whole into the file; where the store has no ranges it is not
- * taken no ranges                     (hf_fetch_add returns NULL) and the caller reads it itself.
+ *   large, of 8 MiB and more      as one stream, read by the reading thread itself; in parts as
+ * above where those turn out to be faster (pace.h). large, too many of them, or   whole into the
+ * file; where the store has no ranges it is not taken no ranges                     (hf_fetch_add
+ * returns NULL) and the caller reads it itself.
  *
  * Memory: requests * 2 MiB of window, HF_LIMIT_FETCH_KEPT, and one part per request that goes to
  * the file. Bytes in flight are the store's shared budget on top of that. Threads: one per request;

@@ -32,6 +32,8 @@ struct fake {
     atomic_uint running;
     atomic_uint most_running;
     atomic_uint requests;
+    atomic_uint streams;
+    uint64_t stream_ns_mib; /* of a stream; ranges are as fast as this machine */
 };
 
 static uint8_t byte_of(unsigned object, uint64_t i)
@@ -69,13 +71,61 @@ static enum hf_code fake_read_range(struct hf_store *s, const char *name,
     return rc;
 }
 
+struct fake_reader {
+    struct hf_store_reader base;
+    unsigned object;
+    uint64_t at;
+};
+
+static enum hf_code fake_reader_new(struct hf_store *s, const char *name, uint64_t offset,
+                                    struct hf_store_reader **out, struct hf_err *err)
+{
+    struct fake *f = (struct fake *)s;
+    (void)err;
+    struct fake_reader *r = hf_calloc(1, sizeof(*r));
+    r->base.store = s;
+    r->object = (unsigned)strtoul(name + 1, NULL, 10);
+    r->at = offset;
+    atomic_fetch_add(&f->requests, 1);
+    atomic_fetch_add(&f->streams, 1);
+    *out = &r->base;
+    return HF_OK;
+}
+
+static enum hf_code fake_reader_read(struct hf_store_reader *base, void *buf, size_t len,
+                                     size_t *got, struct hf_err *err)
+{
+    struct fake_reader *r = (struct fake_reader *)base;
+    struct fake *f = (struct fake *)base->store;
+    uint64_t left = f->sizes[r->object] - r->at;
+    size_t n = left < len ? (size_t)left : len;
+    if (r->object == 0 && f->fails_from >= 0 && r->at + n > (uint64_t)f->fails_from)
+        return hf_err_set(err, HF_E_NOT_FOUND, "gone");
+    for (size_t i = 0; i < n; i++)
+        ((uint8_t *)buf)[i] = byte_of(r->object, r->at + i);
+    if (f->stream_ns_mib > 0)
+        hf_clock_sleep_us(f->stream_ns_mib * n / (1000ull << 20));
+    r->at += n;
+    *got = n;
+    return HF_OK;
+}
+
+static void fake_reader_free(struct hf_store_reader *r)
+{
+    hf_free(r);
+}
+
 static void fake_close(struct hf_store *s)
 {
     (void)s;
 }
 
-static const struct hf_store_ops fake_ops = {
-    .type = "fake", .close = fake_close, .read_range = fake_read_range};
+static const struct hf_store_ops fake_ops = {.type = "fake",
+                                             .close = fake_close,
+                                             .reader_new = fake_reader_new,
+                                             .reader_read = fake_reader_read,
+                                             .reader_free = fake_reader_free,
+                                             .read_range = fake_read_range};
 
 static void fake_init(struct fake *f)
 {
@@ -143,7 +193,43 @@ static void test_mixed(void **state)
         f.sizes[i] = hf_random_u64() % 60000;
     read_all(&f, 60, 8);
     assert_true(atomic_load(&f.most_running) > 1);
+    assert_int_equal(atomic_load(&f.streams), 1); /* the base */
     read_all(&f, 60, 1);
+}
+
+/* Streams that are slower than ranges give way to them, and every byte still comes once. */
+static void test_slow_streams(void **state)
+{
+    (void)state;
+    static struct fake f;
+    fake_init(&f);
+    f.stream_ns_mib = 50000000;
+    f.sizes[0] = (150ull << 20) + 77;
+    f.sizes[1] = (20u << 20) + 1;
+    f.sizes[2] = (2u << 20) + 1;
+    read_all(&f, 3, 4);
+    assert_int_equal(atomic_load(&f.streams), 2);
+    assert_true(atomic_load(&f.requests) > 2 + 110 / 4);
+}
+
+/* Fewer bytes than were listed are no end of the object. */
+static void test_short_stream(void **state)
+{
+    (void)state;
+    static struct fake f;
+    fake_init(&f);
+    f.sizes[0] = 9u << 20;
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_fetch *fetch = hf_fetch_new(&f.base, 2, NULL);
+    struct hf_fetched *o = hf_fetch_add(fetch, "o0", f.sizes[0] + 1);
+    assert_int_equal(hf_fetch_start(fetch, &err), HF_OK);
+    HF_AUTO_FREE uint8_t *buf = hf_malloc(1 << 20);
+    enum hf_code rc = HF_OK;
+    size_t got = 1;
+    for (unsigned i = 0; rc == HF_OK && i < 10; i++)
+        rc = hf_fetched_read(o, buf, 1 << 20, &got, &err);
+    assert_int_equal(rc, HF_E_CORRUPT);
+    hf_fetch_free(fetch);
 }
 
 /* More than may wait in memory: the file takes them, and each is still one request. */
@@ -220,9 +306,10 @@ static void test_abandoned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mixed),      cmocka_unit_test(test_spill),
-        cmocka_unit_test(test_many_large), cmocka_unit_test(test_failure),
-        cmocka_unit_test(test_abandoned),
+        cmocka_unit_test(test_mixed),        cmocka_unit_test(test_spill),
+        cmocka_unit_test(test_many_large),   cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_abandoned),    cmocka_unit_test(test_slow_streams),
+        cmocka_unit_test(test_short_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

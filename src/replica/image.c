@@ -1,25 +1,30 @@
 #include "replica/image.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 enum {
     IMAGE_CHUNKS = 4,
-    IMAGE_CHUNK = 2 << 20,
+    IMAGE_CHUNK = 2 << 20,               /* a multiple of HF_FILE_DIRECT_ALIGN */
+    GAP_FILLED = HF_LIMIT_PAGE_SIZE_MAX, /* the lock page: what comes behind it stays aligned */
     WRITE_BEHIND = 8 << 20,
 };
 
 struct chunk {
-    uint8_t *data;
+    void *memory;
+    uint8_t *data; /* in it, aligned */
     uint64_t offset;
     size_t len;
 };
 
 struct hf_image {
     struct hf_file file;
+    bool is_direct; /* the writing side's, until it has ended */
     bool is_threaded;
     bool has_thread;
     bool is_finished;
@@ -27,6 +32,7 @@ struct hf_image {
     pthread_mutex_t lock;
     pthread_cond_t has_work;
     pthread_cond_t has_room;
+    uint64_t end; /* of what the producer gave */
     struct chunk ring[IMAGE_CHUNKS];
     unsigned long head; /* chunks filled; the producer works in ring[head % IMAGE_CHUNKS] */
     unsigned long tail; /* chunks written */
@@ -37,8 +43,34 @@ struct hf_image {
     uint64_t behind_to;
 };
 
+static void end_direct(struct hf_image *im)
+{
+    if (im->is_direct)
+        (void)hf_file_set_direct(&im->file, false);
+    im->is_direct = false;
+}
+
+/* False: not written. The last chunk, or one that the file system does not want in this way. */
+static bool write_direct(struct hf_image *im, const struct chunk *c, enum hf_code *rc,
+                         struct hf_err *err)
+{
+    if (!im->is_direct)
+        return false;
+    bool is_aligned = c->offset % HF_FILE_DIRECT_ALIGN == 0 && c->len % HF_FILE_DIRECT_ALIGN == 0;
+    *rc = is_aligned ? hf_file_write_at(&im->file, c->data, c->len, c->offset, err) : HF_OK;
+    if (is_aligned && (*rc == HF_OK || err->sys != EINVAL))
+        return true;
+    hf_err_reset(err);
+    end_direct(im);
+    return false;
+}
+
+/* err: not NULL. */
 static enum hf_code write_chunk(struct hf_image *im, const struct chunk *c, struct hf_err *err)
 {
+    enum hf_code rc = HF_OK;
+    if (write_direct(im, c, &rc, err))
+        return rc;
     HF_TRY(hf_file_write_at(&im->file, c->data, c->len, c->offset, err));
     im->behind_to = c->offset + c->len;
     if (im->behind_to - im->behind_from >= WRITE_BEHIND) {
@@ -74,21 +106,29 @@ static void *writer_main(void *arg)
     return NULL;
 }
 
-enum hf_code hf_image_new(const char *path, uint32_t perm, bool is_threaded, struct hf_image **out,
+static void chunk_init(struct chunk *c)
+{
+    c->memory = hf_malloc(IMAGE_CHUNK + HF_FILE_DIRECT_ALIGN);
+    uintptr_t past = (uintptr_t)c->memory % HF_FILE_DIRECT_ALIGN;
+    c->data = (uint8_t *)c->memory + (past > 0 ? HF_FILE_DIRECT_ALIGN - past : 0);
+}
+
+enum hf_code hf_image_new(const char *path, const struct hf_image_how *how, struct hf_image **out,
                           struct hf_err *err)
 {
     struct hf_file f = HF_FILE_CLOSED;
-    HF_TRY(hf_file_open(path, HF_FILE_CREATE_NEW, perm, &f, err));
+    HF_TRY(hf_file_open(path, HF_FILE_CREATE_NEW, how->perm, &f, err));
     struct hf_image *im = hf_calloc(1, sizeof(*im));
     im->file = f;
-    im->is_threaded = is_threaded;
-    for (size_t i = 0; i < (is_threaded ? IMAGE_CHUNKS : 1); i++)
-        im->ring[i].data = hf_malloc(IMAGE_CHUNK);
+    im->is_threaded = how->is_threaded;
+    im->is_direct = how->is_direct && hf_file_set_direct(&im->file, true);
+    for (size_t i = 0; i < (how->is_threaded ? IMAGE_CHUNKS : 1); i++)
+        chunk_init(&im->ring[i]);
     pthread_mutex_init(&im->lock, NULL);
     pthread_cond_init(&im->has_work, NULL);
     pthread_cond_init(&im->has_room, NULL);
     *out = im;
-    if (!is_threaded)
+    if (!how->is_threaded)
         return HF_OK;
     int sys = pthread_create(&im->thread, NULL, writer_main, im);
     if (sys != 0)
@@ -116,9 +156,9 @@ static enum hf_code submit(struct hf_image *im, struct hf_err *err)
     if (c->len == 0)
         return HF_OK;
     if (!im->is_threaded) {
-        enum hf_code rc = write_chunk(im, c, err);
+        im->code = write_chunk(im, c, &im->err);
         c->len = 0;
-        return rc;
+        return failure(im, err);
     }
     pthread_mutex_lock(&im->lock);
     im->head++;
@@ -130,30 +170,41 @@ static enum hf_code submit(struct hf_image *im, struct hf_err *err)
     return rc;
 }
 
-enum hf_code hf_image_write(struct hf_image *im, uint64_t offset, const void *data, size_t len,
-                            struct hf_err *err)
+/* data NULL: zeros. */
+static enum hf_code append(struct hf_image *im, uint64_t offset, const uint8_t *data, size_t len,
+                           struct hf_err *err)
 {
-    hf_assert(!im->is_finished);
-    const uint8_t *p = data;
-    struct chunk *c = current(im);
-    hf_assert(c->len == 0 || offset >= c->offset + c->len);
-    if (c->len > 0 && offset != c->offset + c->len)
-        HF_TRY(submit(im, err));
     while (len > 0) {
-        c = current(im);
+        struct chunk *c = current(im);
         if (c->len == 0)
             c->offset = offset;
         size_t n = IMAGE_CHUNK - c->len;
         n = n < len ? n : len;
-        memcpy(c->data + c->len, p, n);
+        if (data != NULL)
+            memcpy(c->data + c->len, data, n);
+        else
+            memset(c->data + c->len, 0, n);
+        data = data != NULL ? data + n : NULL;
         c->len += n;
-        p += n;
         offset += n;
         len -= n;
         if (c->len == IMAGE_CHUNK)
             HF_TRY(submit(im, err));
     }
     return HF_OK;
+}
+
+enum hf_code hf_image_write(struct hf_image *im, uint64_t offset, const void *data, size_t len,
+                            struct hf_err *err)
+{
+    hf_assert(!im->is_finished && offset >= im->end);
+    uint64_t gap = offset - im->end;
+    if (gap > 0 && gap <= GAP_FILLED)
+        HF_TRY(append(im, im->end, NULL, (size_t)gap, err));
+    else if (gap > 0)
+        HF_TRY(submit(im, err));
+    im->end = offset + len;
+    return append(im, offset, data, len, err);
 }
 
 static void join(struct hf_image *im)
@@ -172,6 +223,7 @@ enum hf_code hf_image_finish(struct hf_image *im, struct hf_err *err)
 {
     HF_TRY(submit(im, err));
     join(im);
+    end_direct(im);
     im->is_finished = true;
     return failure(im, err);
 }
@@ -189,7 +241,7 @@ void hf_image_free(struct hf_image *im)
     join(im);
     hf_file_close(&im->file);
     for (size_t i = 0; i < IMAGE_CHUNKS; i++)
-        hf_free(im->ring[i].data);
+        hf_free(im->ring[i].memory);
     pthread_mutex_destroy(&im->lock);
     pthread_cond_destroy(&im->has_work);
     pthread_cond_destroy(&im->has_room);

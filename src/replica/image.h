@@ -5,6 +5,9 @@
  * their write-back, so decoding and the disk work at the same time and the final fsync has little
  * left to wait for. Bounded: IMAGE_CHUNKS chunks. Offsets rise; what is skipped reads as zeros.
  *
+ * Past the page cache (O_DIRECT) a large image costs a tenth of the CPU, and does not drive out of
+ * memory what the machine works with. What is read right afterwards should not go that way.
+ *
  *   hf_image_new → hf_image_write … → hf_image_finish → (hf_image_file …) → hf_image_free
  *
  * Used by restore; all calls from one thread.
@@ -22,8 +25,14 @@
 
 struct hf_image;
 
-/* Creates path (HF_E_EXISTS if it is there). is_threaded false: writes on the caller's thread. */
-HF_MUST enum hf_code hf_image_new(const char *path, uint32_t perm, bool is_threaded,
+struct hf_image_how {
+    uint32_t perm;
+    bool is_threaded; /* false: writes on the caller's thread */
+    bool is_direct;   /* past the page cache, where the file system can */
+};
+
+/* Creates path (HF_E_EXISTS if it is there). */
+HF_MUST enum hf_code hf_image_new(const char *path, const struct hf_image_how *how,
                                   struct hf_image **out, struct hf_err *err);
 /* offset >= the end of the last write. */
 HF_MUST enum hf_code hf_image_write(struct hf_image *im, uint64_t offset, const void *data,

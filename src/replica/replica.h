@@ -52,6 +52,12 @@ const char *hf_replica_name(const struct hf_replica *r);
  * replica's up to the one that holds "packs". Before other threads use it. */
 struct hf_packs;
 void hf_replica_pack(struct hf_replica *r, struct hf_packs *packs, unsigned up);
+/* L0 files put from now on are kept for their compaction (kept.h), which outlives it. Before other
+ * threads use it. */
+struct hf_kept;
+void hf_replica_keep(struct hf_replica *r, struct hf_kept *kept);
+/* What L0 holds up to this TXID is in L1 now. */
+void hf_replica_forget(struct hf_replica *r, uint64_t max_txid);
 /* How names begin, in the store, of what lies `up` directories above the replica ("../"), and the
  * replica's path below that one. The caller frees both. */
 void hf_replica_above(const struct hf_replica *r, unsigned up, char **base, char **path);

@@ -16,6 +16,7 @@ enum {
     FILE_PERM = 0600,
     DIR_PERM = 0755,
     PROGRESS_BYTES = 1 << 20,
+    DIRECT_MIN = 64 << 20,
     REQUESTS = 2, /* at once, unless told: one restore of many */
 };
 
@@ -172,12 +173,20 @@ static enum hf_code copy_pages(struct restore *t, struct hf_ltx_merge *m,
     }
 }
 
+/* A small one is likely opened at once; a check reads all of it. */
+static bool is_direct(const struct restore *t, uint64_t size)
+{
+    return size >= DIRECT_MIN && t->options->parallelism != 1 &&
+           t->options->integrity == HF_INTEGRITY_NONE;
+}
+
 static enum hf_code write_image(struct restore *t, struct hf_ltx_merge *m,
                                 const struct hf_ltx_header *h, struct hf_err *err)
 {
     struct hf_image *image = NULL;
     uint64_t size = (uint64_t)h->commit * h->page_size;
-    HF_TRY(hf_image_new(t->temp, t->perm, t->options->parallelism != 1, &image, err));
+    struct hf_image_how how = {t->perm, t->options->parallelism != 1, is_direct(t, size)};
+    HF_TRY(hf_image_new(t->temp, &how, &image, err));
     enum hf_code rc = copy_pages(t, m, h, image, err);
     if (rc == HF_OK)
         rc = hf_image_finish(image, err);

@@ -76,22 +76,30 @@ static void drop_beyond(struct hf_ltx_list *all, uint64_t target)
     all->len = n;
 }
 
+static enum hf_code merge_files(struct hf_replica *r, const char *path,
+                                const struct hf_ltx_list *files, struct hf_sums **sums,
+                                struct hf_err *err)
+{
+    struct hf_inputs *in = NULL;
+    HF_AUTO_FREE char *dir = hf_path_dir(path);
+    enum hf_code rc = hf_inputs_open(r, files, dir, &in, err);
+    if (rc == HF_OK)
+        rc = merge_inputs(in, path, sums, err);
+    hf_inputs_free(in);
+    return rc;
+}
+
 static enum hf_code catch_up(struct hf_replica *r, const char *path, uint64_t target,
                              struct hf_sums **sums, struct hf_err *err)
 {
     struct hf_ltx_list all = {0};
     struct hf_ltx_list plan = {0};
-    struct hf_inputs *in = NULL;
-    HF_AUTO_FREE char *dir = hf_path_dir(path);
     enum hf_code rc = hf_replica_list_all(r, &all, err);
     drop_beyond(&all, target);
     if (rc == HF_OK)
         rc = make_plan(&all, sums, target, &plan, err);
     if (rc == HF_OK)
-        rc = hf_inputs_open(r, &plan, dir, &in, err);
-    if (rc == HF_OK)
-        rc = merge_inputs(in, path, sums, err);
-    hf_inputs_free(in);
+        rc = merge_files(r, path, &plan, sums, err);
     hf_ltx_list_deinit(&all);
     hf_ltx_list_deinit(&plan);
     return rc;
@@ -113,4 +121,18 @@ enum hf_code hf_sums_catch_up(struct hf_replica *r, const char *dir, uint64_t ta
     if (rc == HF_OK && sums_path != NULL)
         *sums_path = hf_steal(&path);
     return rc;
+}
+
+enum hf_code hf_sums_follow(struct hf_replica *r, const char *dir, const struct hf_ltx_info *file,
+                            struct hf_err *err)
+{
+    HF_AUTO_FREE char *path = hf_path_join(dir, "pages.sum");
+    struct hf_sums *sums = NULL;
+    struct hf_ltx_info one = *file;
+    struct hf_ltx_list list = {&one, 1, 1};
+    bool is_next = hf_sums_open(path, &sums, NULL) == HF_OK &&
+                   hf_sums_txid(sums) + 1 >= file->min_txid && hf_sums_txid(sums) < file->max_txid;
+    enum hf_code rc = is_next ? merge_files(r, path, &list, &sums, err) : HF_OK;
+    hf_sums_close(sums);
+    return is_next ? rc : hf_sums_catch_up(r, dir, file->max_txid, NULL, err);
 }

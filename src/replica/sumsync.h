@@ -14,5 +14,8 @@
  * sums_path (out, may be NULL): their file's name; the caller frees. */
 HF_MUST enum hf_code hf_sums_catch_up(struct hf_replica *r, const char *dir, uint64_t target,
                                       char **sums_path, struct hf_err *err);
+/* The same when this file, of which all but the time is known, leads there: nothing is listed. */
+HF_MUST enum hf_code hf_sums_follow(struct hf_replica *r, const char *dir,
+                                    const struct hf_ltx_info *file, struct hf_err *err);
 
 #endif

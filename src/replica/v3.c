@@ -433,7 +433,9 @@ enum hf_code hf_v3_restore(struct hf_replica *r, const struct hf_v3_plan *plan,
     for (size_t i = 0; i < plan->len; i++)
         t.total += plan->segments[i].size;
     HF_TRY(hf_file_open_temp(to->spill_dir, &t.wal, err));
-    enum hf_code rc = hf_image_new(to->path, to->perm, true, &t.image, err);
+    struct hf_image_how how = {.perm = to->perm,
+                               .is_threaded = true}; /* the WAL is played into it */
+    enum hf_code rc = hf_image_new(to->path, &how, &t.image, err);
     if (rc == HF_OK) {
         hf_assert(!LZ4F_isError(LZ4F_createDecompressionContext(&t.lz4, LZ4F_VERSION)));
         t.in = hf_malloc(BUFFER);

@@ -66,3 +66,22 @@ def test_one_of_two_replicas_is_away(container, proxy, holdfast, make_db, tmp_pa
     proxy.down = False
     until_shipped(holdfast, container, {"near": db, "far": db}, tmp_path, p.text)
     assert p.stop() == 0, p.text()
+
+
+def test_compaction_reads_nothing_that_was_just_put(container, proxy, holdfast, make_db, tmp_path):
+    """The first compaction takes place out of memory: on a server each read of it would be a request."""
+    db = make_db(rows=200)
+    c = replicas.config(str(tmp_path / "c.yml"), {db: azure.replica(container, "db", proxy.port)},
+                        **replicas.SHORT_LEVELS)
+    p = holdfast.start("replicate", "-config", c)
+
+    def commit_until_compacted():
+        dbtool.commit(db, 1)
+        return len(container.txids("db", level=1)) >= 3
+    procs.wait_until(commit_until_compacted, timeout=60, every=0.25, why=p.text)
+    assert p.stop() == 0, p.text()
+    reads = [path for _, method, path in proxy.seen if method == "GET" and "/ltx/0/" in path]
+    assert [r for r in reads if "0000000000000001-" not in r] == []  # the image is put in pieces, and not kept
+    out = str(tmp_path / "out.db")
+    holdfast("restore", "-config", c, "-o", out, db).ok()
+    dbtool.assert_same(db, out)
