@@ -66,6 +66,7 @@ struct hf_config_s3 {
     bool sign_payload;
     bool require_content_md5;
     bool skip_verify;
+    bool allow_unconditional_puts;
 };
 
 struct hf_config_abs {

@@ -339,9 +339,15 @@ static void azure_close(struct hf_store *base)
     hf_free(s);
 }
 
+static struct hf_trial *azure_trial(struct hf_store *s)
+{
+    return hf_azure_trial(((struct azure *)s)->account);
+}
+
 static const struct hf_store_ops azure_ops = {
     .type = "abs",
     .close = azure_close,
+    .trial = azure_trial,
     .writer_new = azure_writer_new,
     .writer_write = azure_writer_write,
     .writer_commit = azure_writer_commit,

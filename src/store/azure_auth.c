@@ -14,6 +14,7 @@
 #include "codec/httpdate.h"
 #include "codec/sharedkey.h"
 #include "store/azure_token.h"
+#include "store/backend.h"
 
 enum { SKEW_MIN_MS = 5000, HEADER_TEXT = 8192 };
 
@@ -30,7 +31,7 @@ struct hf_azure_account {
     struct hf_httpstore *http;
     atomic_llong skew_ms; /* server's clock minus ours */
     atomic_bool has_no_start_from;
-    atomic_int create_only;
+    struct hf_trial trial;
     unsigned refs; /* under the list's lock */
     struct hf_azure_account *next;
 };
@@ -134,6 +135,7 @@ static void destroy(struct hf_azure_account *a)
     hf_free(a->base_path);
     hf_free(a->sas);
     hf_buf_deinit(&a->key);
+    hf_trial_deinit(&a->trial);
     hf_free(a);
 }
 
@@ -176,6 +178,7 @@ enum hf_code hf_azure_account_get(const struct hf_config_replica *conf,
     hf_assert(conf->type == HF_REPLICA_ABS && conf->abs.account_name != NULL);
     struct hf_tls_opts tls = {0};
     struct hf_azure_account *a = hf_calloc(1, sizeof(*a));
+    hf_trial_init(&a->trial);
     a->name = hf_strdup(conf->abs.account_name);
     hf_buf_init(&a->key, 1024);
     enum hf_code rc = hf_httpstore_get(&tls, &a->http, err);
@@ -295,9 +298,9 @@ bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head)
     return a->kind == KIND_TOKEN ? hf_azure_token_refused(a->token) : is_new;
 }
 
-atomic_int *hf_azure_create_only(struct hf_azure_account *a)
+struct hf_trial *hf_azure_trial(struct hf_azure_account *a)
 {
-    return &a->create_only;
+    return &a->trial;
 }
 
 bool hf_azure_has_start_from(const struct hf_azure_account *a)

@@ -67,7 +67,7 @@ HF_MUST enum hf_code hf_azure_authorize(struct hf_azure_account *a, struct hf_az
 bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head);
 
 /* Whether create-only puts hold there: for hf_store_check_create_only. */
-atomic_int *hf_azure_create_only(struct hf_azure_account *a);
+struct hf_trial *hf_azure_trial(struct hf_azure_account *a);
 /* Whether listings may begin at a name there: yes, until it is refused. */
 bool hf_azure_has_start_from(const struct hf_azure_account *a);
 void hf_azure_set_start_from(struct hf_azure_account *a, bool has);
