@@ -73,6 +73,7 @@ struct hf_config_abs {
     const char *account_name;
     const char *account_key;
     const char *sas_token;
+    const char *sas_token_path;
 };
 
 struct hf_config_sftp {

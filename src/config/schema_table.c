@@ -266,6 +266,10 @@ static const struct hf_key replica_keys[] = {
     {.name = "sas-token", .kind = HF_KEY_STRING, .offset = F(r.abs.sas_token), .since = "0.5",
      .only = "abs", .flags = SHARED | HF_KEY_SECRET,
      .doc = "Shared access signature; wins over account-key."},
+    {.name = "sas-token-path", .kind = HF_KEY_STRING, .offset = F(r.abs.sas_token_path),
+     .since = "holdfast", .only = "abs", .flags = SHARED,
+     .doc = "File that holds the shared access signature, without sas-token. Read again when it is "
+            "refused: a new one needs no restart. Or LITESTREAM_AZURE_SAS_TOKEN_FILE."},
 
     {.name = "host", .kind = HF_KEY_STRING, .offset = F(host), .since = "0.3",
      .only = "sftp, nats", .flags = SHARED,

@@ -103,7 +103,7 @@ class Container:
             assert status == 200, data
             root = ET.fromstring(data.decode("utf-8-sig"))
             for b in root.iter("Blob"):
-                meta = {m.tag: m.text for m in b.find("Metadata") if b.find("Metadata") is not None}
+                meta = {m.tag: m.text for m in b.iterfind("Metadata/*")}
                 out[b.findtext("Name")] = (int(b.findtext("Properties/Content-Length")), meta)
             marker = root.findtext("NextMarker")
             if not marker:
