@@ -67,6 +67,12 @@ def figures(events, begin, end, every):
     return R
 
 
+def last_uploads(events, end):
+    """{database: seconds}, the three latest"""
+    last = {db: max(o.born for o in l0) - end for db, (l0, _) in histories(events).items() if l0}
+    return {db: round(s, 1) for db, s in sorted(last.items(), key=lambda x: -x[1])[:3]}
+
+
 def sc_backlog(ctx, ad):
     a = ctx.a
     if not ctx.az:
@@ -88,8 +94,9 @@ def sc_backlog(ctx, ad):
     R["requests"] = rep.requests()
     R.update(figures(rep.puts_and_deletes(), begin, end, max(15, a.seconds / 20)))
     R["rss_peak_mb"] = round(p.hwm / 1024, 1)
-    quiesce(rep, a.quiet, 60)   # the slowest tier syncs every 30 s
-    time.sleep(35)
+    time.sleep(35)              # the slowest tier syncs every 30 s
+    R["at_rest_after_s"] = quiesce(rep, a.quiet, a.limit)
+    R["last_upload_after_the_end_s"] = last_uploads(rep.puts_and_deletes(), end)
     if a.verify:
         R["restore"] = restore_all(ctx, ad, dbs[:a.verify], p.cfg, d)
     p.stop()
