@@ -192,6 +192,13 @@ class AbsReplica:
                 o[path[len(pre):]] = (t, 0)
         return o
 
+    def puts_and_deletes(self):
+        """[(time, name, is it a put)] of objects, out of the access log"""
+        pre = "/" + self.cont + "/"
+        done = {"PUT blob": 201, "PUT blocklist": 201, "DELETE": 202}
+        return [(t, path[len(pre):], kind != "DELETE") for t, kind, path, st in list(self.az.events[self.e0:])
+                if path.startswith(pre) and done.get(kind) == st]
+
     def objects(self):
         o = self.quick()
         self.sizes.update(self.az.blob.list(self.cont))

@@ -18,6 +18,7 @@ import time
 import adapters
 from common import Ctx
 from measure import log
+from sc_backlog import sc_backlog
 from sc_crash import sc_crash
 from sc_fleet import sc_fleet
 from sc_hot import sc_hot
@@ -28,7 +29,7 @@ from sc_snapshot import sc_snapshot
 from sc_standby import sc_standby
 
 SC = {"fleet": sc_fleet, "hot": sc_hot, "restore": sc_restore, "many": sc_many, "crash": sc_crash, "standby": sc_standby,
-      "snapshot": sc_snapshot}
+      "snapshot": sc_snapshot, "backlog": sc_backlog}
 # a short run of each (<= 60 s or so) is the default; --full restores the sizes of the plan
 DEF = {
     "fleet": dict(scale=0.1, rate=100, seconds=15, idle=6, max_rate_seconds=4, verify=10, repeats=1),
@@ -38,6 +39,7 @@ DEF = {
     "crash": dict(size_mb=10, rate=200, seconds=2, repeats=3),
     "standby": dict(size_mb=20, dbs=3, rate=50, seconds=8, repeats=1),
     "snapshot": dict(size_mb=200, seconds=3),
+    "backlog": dict(scale=0.03, rate=100, seconds=60, verify=10),
     "refs": dict(size_mb=200),
 }
 FULL = {
@@ -48,6 +50,7 @@ FULL = {
     "crash": dict(size_mb=50, seconds=4, repeats=30),
     "standby": dict(size_mb=200, dbs=10, rate=100, seconds=30, repeats=3),
     "snapshot": dict(size_mb=2048, seconds=10),
+    "backlog": dict(seconds=600, verify=1000),
     "refs": dict(size_mb=1024),
 }
 

@@ -17,6 +17,7 @@
 #include "cmd/heartbeat.h"
 #include "cmd/rows.h"
 #include "cmd/serve.h"
+#include "cmd/trial.h"
 #include "os/file.h"
 #include "os/loop.h"
 #include "replica/compact.h"
@@ -25,6 +26,7 @@
 
 enum {
     SYNC_SLICE_MS = 200,
+    TRIAL_MS = 2000, /* to hear whether services honour create-only puts, before anything starts */
     IMAGE_GRACE_MS = 10000, /* after an image for what was committed meanwhile */
 };
 
@@ -118,12 +120,17 @@ static void wait_for_end(const sigset_t *set, pid_t child, int *exit_code)
     }
 }
 
-static bool is_again(const sigset_t *set)
+static bool is_signal_pending(void)
 {
     sigset_t pending;
-    int sig = 0;
     sigpending(&pending);
-    if (sigismember(&pending, SIGINT) != 1 && sigismember(&pending, SIGTERM) != 1)
+    return sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1;
+}
+
+static bool is_again(const sigset_t *set)
+{
+    int sig = 0;
+    if (!is_signal_pending())
         return false;
     sigwait(set, &sig);
     return true;
@@ -347,15 +354,29 @@ static enum hf_code check_options(const struct options *o, const struct hf_confi
     return HF_OK;
 }
 
+/* What slow services answered, while databases are being followed. Without an answer: no matter. */
+static enum hf_code wait_for_trials(struct hf_trials *trials, struct hf_err *err)
+{
+    enum hf_code rc = HF_E_TIMEOUT;
+    while (rc == HF_E_TIMEOUT && !is_signal_pending())
+        rc = hf_trials_wait(trials, SYNC_SLICE_MS, err);
+    if (rc != HF_E_TIMEOUT)
+        return rc;
+    hf_err_reset(err);
+    return HF_OK;
+}
+
 /* With the engine running: until the end, with its last sync. */
 static enum hf_code follow(struct hf_run *run, const struct hf_config *cfg, struct hf_engine *e,
-                           const sigset_t *set, struct hf_err *err)
+                           struct hf_trials *trials, const sigset_t *set, struct hf_err *err)
 {
     const struct options *o = run->options;
     const char *command = o->exec != NULL ? o->exec : cfg->exec;
     pid_t child = 0;
     if (o->once)
         return sync_once(e, set, cfg->shutdown_sync_timeout_ms, err);
+    if (command == NULL) /* a command is not kept waiting; a refused service gets nothing anyway */
+        HF_TRY(wait_for_trials(trials, err));
     if (command != NULL) {
         child = start_child(command, set, err);
         if (child < 0)
@@ -369,16 +390,12 @@ static enum hf_code follow(struct hf_run *run, const struct hf_config *cfg, stru
     return rc;
 }
 
-static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct hf_err *err)
+static enum hf_code run_engine(struct hf_run *run, struct hf_config *cfg, struct hf_trials *trials,
+                               const sigset_t *set, struct hf_err *err)
 {
     const struct options *o = run->options;
     struct hf_engine *e = NULL;
     char exe[HF_LIMIT_PATH];
-    sigset_t set;
-    HF_TRY(hf_cmd_setup_log(cfg, o->log_level, err));
-    HF_TRY(check_options(o, cfg, err));
-    block_signals(&set);
-    HF_TRY(restore_missing(cfg, o->restore_if_db_not_exists, err));
     HF_TRY(hf_exe_path(exe, sizeof(exe), err));
     struct hf_engine_options eo = {.cfg = cfg, .exe = exe};
     HF_TRY(hf_engine_start(&eo, &e, err));
@@ -393,12 +410,31 @@ static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct 
     struct hf_heartbeat *heartbeat = NULL;
     rc = o->once ? HF_OK : hf_heartbeat_start(cfg, e, &heartbeat, err);
     if (rc == HF_OK)
-        rc = follow(run, cfg, e, &set, err);
+        rc = follow(run, cfg, e, trials, set, err);
     hf_heartbeat_stop(heartbeat);
     hf_serve_stop(serve);
     hf_engine_stop(e);
     if (rc == HF_OK)
         rc = tidy(cfg, o, err);
+    return rc;
+}
+
+static enum hf_code replicate(struct hf_run *run, struct hf_config *cfg, struct hf_err *err)
+{
+    const struct options *o = run->options;
+    struct hf_trials *trials = NULL;
+    sigset_t set;
+    HF_TRY(hf_cmd_setup_log(cfg, o->log_level, err));
+    HF_TRY(check_options(o, cfg, err));
+    block_signals(&set);
+    HF_TRY(restore_missing(cfg, o->restore_if_db_not_exists, err));
+    HF_TRY(hf_trials_start(cfg, &trials, err));
+    enum hf_code rc = hf_trials_wait(trials, TRIAL_MS, err);
+    if (rc == HF_OK || rc == HF_E_TIMEOUT) {
+        hf_err_reset(err);
+        rc = run_engine(run, cfg, trials, &set, err);
+    }
+    hf_trials_free(trials);
     return rc;
 }
 

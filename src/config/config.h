@@ -66,12 +66,14 @@ struct hf_config_s3 {
     bool sign_payload;
     bool require_content_md5;
     bool skip_verify;
+    bool allow_unconditional_puts;
 };
 
 struct hf_config_abs {
     const char *account_name;
     const char *account_key;
     const char *sas_token;
+    const char *sas_token_path;
 };
 
 struct hf_config_sftp {

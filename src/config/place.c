@@ -191,6 +191,7 @@ static enum hf_code s3_options(struct hf_reading *rd, struct hf_raw_replica *raw
         {"storageClass", "storage-class"},
         {"partSize", "part-size"},
         {"concurrency", "concurrency"},
+        {"allowUnconditionalPuts", "allow-unconditional-puts"},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(options); i++) {
         const char *text = hf_url_option(rd->cfg->arena, url, options[i][0]);

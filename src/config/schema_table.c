@@ -231,6 +231,12 @@ static const struct hf_key replica_keys[] = {
     {.name = "skip-verify", .kind = HF_KEY_BOOL, .offset = S3(skip_verify), .def = "false",
      .since = "0.3", .only = "s3", .flags = SHARED,
      .doc = "Accept any TLS certificate. For tests only."},
+    {.name = "allow-unconditional-puts", .kind = HF_KEY_BOOL,
+     .offset = S3(allow_unconditional_puts), .def = "false", .since = "holdfast", .only = "s3",
+     .flags = SHARED,
+     .doc = "Replicate to a service that ignores If-None-Match: *, too; it is refused otherwise. "
+            "Each name is then looked up before it is written, one request more an object, and two "
+            "replicators on one path may overwrite each other if they write at the same moment."},
     {.name = "storage-class", .kind = HF_KEY_STRING, .offset = S3(storage_class), .since = "0.5",
      .only = "s3", .flags = SHARED, .doc = "Storage class of new objects."},
     {.name = "part-size", .kind = HF_KEY_SIZE, .offset = S3(part_size_bytes), .def = "5MB",
@@ -260,6 +266,10 @@ static const struct hf_key replica_keys[] = {
     {.name = "sas-token", .kind = HF_KEY_STRING, .offset = F(r.abs.sas_token), .since = "0.5",
      .only = "abs", .flags = SHARED | HF_KEY_SECRET,
      .doc = "Shared access signature; wins over account-key."},
+    {.name = "sas-token-path", .kind = HF_KEY_STRING, .offset = F(r.abs.sas_token_path),
+     .since = "holdfast", .only = "abs", .flags = SHARED,
+     .doc = "File that holds the shared access signature, without sas-token. Read again when it is "
+            "refused: a new one needs no restart. Or LITESTREAM_AZURE_SAS_TOKEN_FILE."},
 
     {.name = "host", .kind = HF_KEY_STRING, .offset = F(host), .since = "0.3",
      .only = "sftp, nats", .flags = SHARED,

@@ -130,7 +130,8 @@ static void test_s3_options(void **state)
 {
     (void)state;
     const char *url = "s3://b/p?region=r&forcePathStyle=true&skipVerify=true&signPayload=false"
-                      "&requireContentMD5=false&storageClass=IA&partSize=8MB&concurrency=3";
+                      "&requireContentMD5=false&storageClass=IA&partSize=8MB&concurrency=3"
+                      "&allowUnconditionalPuts=true";
     const char *bad = "s3://b/p?partSize=tiny";
     struct hf_config *cfg = NULL;
     struct hf_err err = HF_ERR_INIT;
@@ -138,7 +139,7 @@ static void test_s3_options(void **state)
     const struct hf_config_s3 *s3 = &cfg->dbs[0]->replicas[0].s3;
     assert_string_equal(s3->region, "r");
     assert_string_equal(s3->storage_class, "IA");
-    assert_true(s3->force_path_style && s3->skip_verify);
+    assert_true(s3->force_path_style && s3->skip_verify && s3->allow_unconditional_puts);
     assert_false(s3->sign_payload || s3->require_content_md5);
     assert_int_equal(s3->part_size_bytes, 8 << 20);
     assert_int_equal(s3->concurrency, 3);

@@ -442,8 +442,27 @@ static enum hf_code code_of(CURLcode rc)
     }
 }
 
+/* "Failed to connect to HOST after 7 ms": who tells failures apart by their text would find each
+ * another one. */
+static void drop_duration(char *text)
+{
+    static const char *const units[] = {" milliseconds", " ms"};
+    char *at = strstr(text, " after ");
+    if (at == NULL)
+        return;
+    char *end = at + 7 + strspn(at + 7, "0123456789");
+    for (size_t i = 0; i < HF_ARRAY_LEN(units) && end > at + 7; i++) {
+        size_t n = strlen(units[i]);
+        if (strncmp(end, units[i], n) == 0) {
+            memmove(at, end + n, strlen(end + n) + 1);
+            return;
+        }
+    }
+}
+
 static void describe_failure(struct hf_http_call *call, CURLcode rc, struct hf_err *err)
 {
+    drop_duration(call->curl_text);
     const char *text = call->curl_text[0] ? call->curl_text : curl_easy_strerror(rc);
     if (call->n_sends > 1)
         text = "the kept connection was closed before an answer";

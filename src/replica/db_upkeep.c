@@ -117,12 +117,39 @@ static void heal(struct dest *d, const struct hf_err *err)
     db_break(db, err->text);
 }
 
-static void upkeep_done(struct dest *d, enum hf_code rc, struct hf_err *err)
+/* Once, until it works again or fails in another way. Not at all while uploads there fail, which
+ * was said already. */
+static void tell(struct dest *d, enum hf_code rc, const struct hf_err *err)
 {
+    const char *known = db_has_spool(d->db) ? d->last_error : d->db->last_error;
+    if (rc == d->upkeep_code || (rc != HF_OK && rc != HF_E_CORRUPT && known != NULL))
+        return;
     if (rc != HF_OK)
         hf_log(HF_LOG_ERROR, "upkeep failed", HF_F_STR("db", d->db->path),
                HF_F_STR("replica", hf_replica_name(d->replica)), HF_F_STR("code", hf_code_word(rc)),
                HF_F_ERR(err), HF_F_END);
+    else
+        hf_log(HF_LOG_INFO, "upkeep recovered", HF_F_STR("db", d->db->path),
+               HF_F_STR("replica", hf_replica_name(d->replica)), HF_F_END);
+    d->upkeep_code = rc;
+}
+
+/* What could not be done is due again at the level's next interval, also if nothing new comes. */
+static void owe(struct dest *d)
+{
+    for (int level = 1; level < HF_LIMIT_LEVELS; level++) {
+        unsigned enough = level == HF_LEVEL_SNAPSHOT ? 1u : 2u;
+        bool is_left = (d->doing & 1u << level) != 0 && d->n_done[level] == 0;
+        if (is_left && d->n_inputs[level] < enough)
+            d->n_inputs[level] = enough;
+    }
+}
+
+static void upkeep_done(struct dest *d, enum hf_code rc, struct hf_err *err)
+{
+    tell(d, rc, err);
+    if (rc != HF_OK && rc != HF_E_CORRUPT) /* that is healed by an image */
+        owe(d);
     for (int level = 1; level < HF_LIMIT_LEVELS; level++) {
         if (d->n_done[level] > 0 && level < HF_LEVEL_SNAPSHOT - 1)
             d->n_inputs[level + 1] += d->n_done[level];

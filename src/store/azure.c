@@ -9,6 +9,7 @@
  *                                   caller waits longer between its own
  *   our clock is wrong              403; the offset is learned from the Date of the answer
  *   a token ends or is withdrawn    401; another is fetched, once
+ *   a SAS token ends                403; its file is read again, where it has one
  *   a body ends too early           read on from there, if the object is still the same (ETag)
  *   two writers of one name         If-None-Match: * ; 409 BlobAlreadyExists for the loser
  *
@@ -118,6 +119,22 @@ static enum hf_code code_of_status(int status)
     }
 }
 
+static void hint_denied(const struct azure *s, const char *hint, struct hf_err *err)
+{
+    char end[HF_AZURE_SAS_END];
+    const char *path = hf_azure_sas_path(s->account);
+    if (!hf_azure_sas_end(s->account, end))
+        hf_err_hint(err, "authorised by %s%s%s", hf_azure_credential(s->account), hint ? ": " : "",
+                    hint ? hint : "");
+    else if (path != NULL)
+        hf_err_hint(err, "the SAS token ended at %s: write a new one to %s", end, path);
+    else
+        hf_err_hint(err,
+                    "the SAS token ended at %s: restart with a new one, or keep it in a file "
+                    "(sas-token-path), which is read again",
+                    end);
+}
+
 enum hf_code azure_error(const struct azure *s, const char *what, const struct hf_http_head *head,
                          const struct hf_buf *body, struct hf_err *err)
 {
@@ -140,8 +157,7 @@ enum hf_code azure_error(const struct azure *s, const char *what, const struct h
                code, xml.message[0] ? ": " : "", xml.message, id ? " (request " : "", id ? id : "",
                id ? ")" : "");
     if (rc == HF_E_DENIED)
-        hf_err_hint(err, "authorised by %s%s%s", hf_azure_credential(s->account), hint ? ": " : "",
-                    hint ? hint : "");
+        hint_denied(s, hint, err);
     else if (hint != NULL)
         hf_err_hint(err, "%s", hint);
     return rc;
@@ -339,9 +355,15 @@ static void azure_close(struct hf_store *base)
     hf_free(s);
 }
 
+static struct hf_trial *azure_trial(struct hf_store *s)
+{
+    return hf_azure_trial(((struct azure *)s)->account);
+}
+
 static const struct hf_store_ops azure_ops = {
     .type = "abs",
     .close = azure_close,
+    .trial = azure_trial,
     .writer_new = azure_writer_new,
     .writer_write = azure_writer_write,
     .writer_commit = azure_writer_commit,

@@ -10,10 +10,13 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "base/parse.h"
 #include "codec/base64.h"
 #include "codec/httpdate.h"
 #include "codec/sharedkey.h"
+#include "os/file.h"
 #include "store/azure_token.h"
+#include "store/backend.h"
 
 enum { SKEW_MIN_MS = 5000, HEADER_TEXT = 8192 };
 
@@ -24,13 +27,15 @@ struct hf_azure_account {
     char *origin;    /* "https://NAME.blob.core.windows.net" */
     char *base_path; /* "", "/devstoreaccount1" */
     enum kind kind;
-    char *sas; /* without '?' */
+    pthread_mutex_t lock;
+    char *sas;      /* without '?'; under lock where it is a file's */
+    char *sas_path; /* NULL: it is not */
     struct hf_buf key;
     struct hf_azure_token *token;
     struct hf_httpstore *http;
     atomic_llong skew_ms; /* server's clock minus ours */
     atomic_bool has_no_start_from;
-    atomic_int create_only;
+    struct hf_trial trial;
     unsigned refs; /* under the list's lock */
     struct hf_azure_account *next;
 };
@@ -97,6 +102,38 @@ static enum hf_code set_endpoint(struct hf_azure_account *a, const struct hf_con
     return HF_OK;
 }
 
+enum { SAS_MAX = 4096 };
+
+static void set_sas(struct hf_azure_account *a, char *take_sas)
+{
+    if (a->sas != NULL)
+        hf_wipe(a->sas, strlen(a->sas));
+    hf_free(a->sas);
+    a->sas = take_sas;
+}
+
+/* From its file: whoever renews it writes it there. */
+static enum hf_code read_sas(struct hf_azure_account *a, bool *is_new, struct hf_err *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    HF_TRY(hf_path_read(a->sas_path, SAS_MAX, &text, &len, err));
+    size_t at = strspn(text, " \t\r\n?");
+    char *sas = hf_strndup(text + at, strcspn(text + at, " \t\r\n"));
+    hf_wipe(text, len);
+    hf_free(text);
+    pthread_mutex_lock(&a->lock);
+    *is_new = sas[0] != '\0' && (a->sas == NULL || strcmp(a->sas, sas) != 0);
+    if (*is_new)
+        set_sas(a, hf_steal(&sas));
+    bool is_there = a->sas != NULL;
+    pthread_mutex_unlock(&a->lock);
+    hf_free(sas);
+    if (is_there)
+        return HF_OK;
+    return hf_err_set(err, HF_E_INVALID, "%s holds no SAS token", a->sas_path);
+}
+
 static enum hf_code set_credential(struct hf_azure_account *a, const struct hf_config_replica *conf,
                                    struct hf_err *err)
 {
@@ -106,6 +143,13 @@ static enum hf_code set_credential(struct hf_azure_account *a, const struct hf_c
         a->kind = KIND_SAS;
         a->sas = hf_strdup(sas + (sas[0] == '?'));
         return HF_OK;
+    }
+    const char *path = setting(conf->abs.sas_token_path, "LITESTREAM_AZURE_SAS_TOKEN_FILE");
+    if (path != NULL) {
+        bool is_new = false;
+        a->kind = KIND_SAS;
+        a->sas_path = hf_strdup(path);
+        return read_sas(a, &is_new, err);
     }
     if (key != NULL) {
         a->kind = KIND_KEY;
@@ -132,8 +176,11 @@ static void destroy(struct hf_azure_account *a)
     hf_free(a->name);
     hf_free(a->origin);
     hf_free(a->base_path);
-    hf_free(a->sas);
+    set_sas(a, NULL);
+    hf_free(a->sas_path);
     hf_buf_deinit(&a->key);
+    pthread_mutex_destroy(&a->lock);
+    hf_trial_deinit(&a->trial);
     hf_free(a);
 }
 
@@ -146,7 +193,8 @@ static bool is_same(const struct hf_azure_account *a, const struct hf_azure_acco
 {
     return a->kind == b->kind && strcmp(a->name, b->name) == 0 &&
            strcmp(a->origin, b->origin) == 0 && strcmp(a->base_path, b->base_path) == 0 &&
-           is_same_text(a->sas, b->sas) && a->key.len == b->key.len &&
+           is_same_text(a->sas_path, b->sas_path) &&
+           (a->sas_path != NULL || is_same_text(a->sas, b->sas)) && a->key.len == b->key.len &&
            (a->key.len == 0 || memcmp(a->key.data, b->key.data, a->key.len) == 0);
 }
 
@@ -176,6 +224,8 @@ enum hf_code hf_azure_account_get(const struct hf_config_replica *conf,
     hf_assert(conf->type == HF_REPLICA_ABS && conf->abs.account_name != NULL);
     struct hf_tls_opts tls = {0};
     struct hf_azure_account *a = hf_calloc(1, sizeof(*a));
+    hf_trial_init(&a->trial);
+    pthread_mutex_init(&a->lock, NULL);
     a->name = hf_strdup(conf->abs.account_name);
     hf_buf_init(&a->key, 1024);
     enum hf_code rc = hf_httpstore_get(&tls, &a->http, err);
@@ -239,6 +289,19 @@ static enum hf_code sign(struct hf_azure_account *a, struct hf_azure_request *r,
     return hf_sharedkey_sign(a->name, &a->key, &s, &r->authorization, err);
 }
 
+static enum hf_code complete_url(struct hf_azure_account *a, struct hf_azure_request *r,
+                                 struct hf_err *err)
+{
+    const char *query = hf_buf_str(&r->query);
+    pthread_mutex_lock(&a->lock);
+    const char *sas = a->kind == KIND_SAS ? a->sas : "";
+    enum hf_code rc =
+        hf_buf_appendf(&r->url, err, "%s%s%s%s%s%s", a->origin, hf_buf_str(&r->path),
+                       query[0] || sas[0] ? "?" : "", query, query[0] && sas[0] ? "&" : "", sas);
+    pthread_mutex_unlock(&a->lock);
+    return rc;
+}
+
 enum hf_code hf_azure_authorize(struct hf_azure_account *a, struct hf_azure_request *r,
                                 struct hf_http_request *out, struct hf_err *err)
 {
@@ -261,11 +324,7 @@ enum hf_code hf_azure_authorize(struct hf_azure_account *a, struct hf_azure_requ
         hf_azure_request_header(r, "Authorization", hf_buf_str(&r->authorization));
     r->n_own = r->n_headers - before;
     HF_TRY(rc);
-    const char *query = hf_buf_str(&r->query);
-    const char *sas = a->kind == KIND_SAS ? a->sas : "";
-    HF_TRY(hf_buf_appendf(&r->url, err, "%s%s%s%s%s%s", a->origin, hf_buf_str(&r->path),
-                          query[0] || sas[0] ? "?" : "", query, query[0] && sas[0] ? "&" : "",
-                          sas));
+    HF_TRY(complete_url(a, r, err));
     *out = (struct hf_http_request){
         .method = r->method,
         .url = hf_buf_str(&r->url),
@@ -292,12 +351,40 @@ bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head)
     }
     if (!is_refused)
         return false;
-    return a->kind == KIND_TOKEN ? hf_azure_token_refused(a->token) : is_new;
+    bool has_other = false;
+    if (a->sas_path != NULL && read_sas(a, &has_other, NULL) != HF_OK)
+        has_other = false;
+    return a->kind == KIND_TOKEN ? hf_azure_token_refused(a->token) : is_new || has_other;
 }
 
-atomic_int *hf_azure_create_only(struct hf_azure_account *a)
+bool hf_azure_sas_end(struct hf_azure_account *a, char out[HF_AZURE_SAS_END])
 {
-    return &a->create_only;
+    int64_t end_ms = INT64_MAX;
+    size_t n = 0;
+    pthread_mutex_lock(&a->lock);
+    const char *p = a->sas == NULL || strncmp(a->sas, "se=", 3) == 0 ? a->sas : NULL;
+    if (a->sas != NULL && p == NULL && (p = strstr(a->sas, "&se=")) != NULL)
+        p++;
+    for (p = p == NULL ? "" : p + 3; *p != '\0' && *p != '&' && n + 1 < HF_AZURE_SAS_END; n++) {
+        bool is_colon = strncasecmp(p, "%3a", 3) == 0;
+        out[n] = is_colon ? ':' : *p;
+        p += is_colon ? 3 : 1;
+    }
+    pthread_mutex_unlock(&a->lock);
+    out[n] = '\0';
+    if (n == 0 || hf_parse_time_ms(out, &end_ms, NULL) != HF_OK)
+        return false;
+    return end_ms <= hf_clock_wall_ms() + atomic_load(&a->skew_ms);
+}
+
+const char *hf_azure_sas_path(const struct hf_azure_account *a)
+{
+    return a->sas_path;
+}
+
+struct hf_trial *hf_azure_trial(struct hf_azure_account *a)
+{
+    return &a->trial;
 }
 
 bool hf_azure_has_start_from(const struct hf_azure_account *a)

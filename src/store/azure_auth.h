@@ -55,6 +55,11 @@ void hf_azure_account_put(struct hf_azure_account *a);
 struct hf_httpstore *hf_azure_http(struct hf_azure_account *a);
 /* Of the endpoint: "" or "/devstoreaccount1". */
 const char *hf_azure_base_path(const struct hf_azure_account *a);
+enum { HF_AZURE_SAS_END = 40 };
+/* True if its SAS token has ended by the service's clock; out: when, as the token says. */
+bool hf_azure_sas_end(struct hf_azure_account *a, char out[HF_AZURE_SAS_END]);
+/* The file it is read from; NULL: none. */
+const char *hf_azure_sas_path(const struct hf_azure_account *a);
 /* "shared key", "sas token", "service principal"... */
 const char *hf_azure_credential(const struct hf_azure_account *a);
 
@@ -67,7 +72,7 @@ HF_MUST enum hf_code hf_azure_authorize(struct hf_azure_account *a, struct hf_az
 bool hf_azure_learn(struct hf_azure_account *a, const struct hf_http_head *head);
 
 /* Whether create-only puts hold there: for hf_store_check_create_only. */
-atomic_int *hf_azure_create_only(struct hf_azure_account *a);
+struct hf_trial *hf_azure_trial(struct hf_azure_account *a);
 /* Whether listings may begin at a name there: yes, until it is refused. */
 bool hf_azure_has_start_from(const struct hf_azure_account *a);
 void hf_azure_set_start_from(struct hf_azure_account *a, bool has);

@@ -264,7 +264,7 @@ int main(void)
         return 77;
     }
     start_azurite(main_js);
-    struct hf_store_contract contract = {"azure", fresh_url, done, NULL};
+    struct hf_store_contract contract = {.name = "azure", .fresh_url = fresh_url, .done = done};
     int failed = hf_store_contract_run(&contract);
     failed += hf_store_contract_run_sealed(&contract);
     failed += cmocka_run_group_tests_name("store/azure", tests, NULL, NULL);

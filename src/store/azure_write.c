@@ -199,9 +199,9 @@ enum hf_code azure_writer_new(struct hf_store *s, const struct hf_store_put_args
                               struct hf_store_writer **out, struct hf_err *err)
 {
     struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
-    atomic_int *holds = hf_azure_create_only(((struct azure *)s)->account);
+    bool is_ignored = false; /* never allowed here */
     if (c.is_new)
-        HF_TRY(hf_store_check_create_only(s, holds, err));
+        HF_TRY(hf_store_check_create_only(s, &is_ignored, err));
     struct azure_writer *w = hf_calloc(1, sizeof(*w));
     w->base.store = s;
     w->name = hf_strdup(args->name);

@@ -8,6 +8,7 @@
 #ifndef HF_STORE_BACKEND_H
 #define HF_STORE_BACKEND_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "config/config.h"
@@ -46,12 +47,21 @@ struct hf_store_put_if_args {
     const char *key_id; /* as above */
 };
 
+/* Whether create-only puts hold at a service, tried once; shared by its stores. Any thread. */
+struct hf_trial {
+    pthread_mutex_t lock; /* held by whoever tries: others wait for the answer */
+    atomic_int holds;     /* 0 not tried yet, 1 yes, -1 no */
+};
+void hf_trial_init(struct hf_trial *t);
+void hf_trial_deinit(struct hf_trial *t);
+
 struct hf_store_ops {
     const char *type;
     enum hf_store_times times;
     bool is_local;
     void (*close)(struct hf_store *s);
     char *(*watch_dir)(const struct hf_store *s, const char *name); /* may be NULL */
+    struct hf_trial *(*trial)(struct hf_store *s); /* NULL: create-only needs none */
     enum hf_code (*writer_new)(struct hf_store *s, const struct hf_store_put_args *args,
                                struct hf_store_writer **out, struct hf_err *err);
     enum hf_code (*writer_write)(struct hf_store_writer *w, const void *data, size_t len,
@@ -86,8 +96,9 @@ struct hf_store_ops {
 struct hf_store {
     uint32_t magic;
     const struct hf_store_ops *ops;
-    char *url;      /* owned; without secrets */
-    bool is_sealed; /* readers get what was decrypted */
+    char *url;                 /* owned; without secrets */
+    bool is_sealed;            /* readers get what was decrypted */
+    bool allows_unconditional; /* allow-unconditional-puts */
 };
 
 struct hf_store_writer {
@@ -115,14 +126,5 @@ HF_MUST enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, stru
 /* Azure Blob Storage. */
 HF_MUST enum hf_code hf_store_azure_open(const struct hf_config_replica *conf,
                                          struct hf_store **out, struct hf_err *err);
-
-/*
- * Before the first create-only put of a destination: two puts and a delete under probe/ tell
- * whether it honours the condition; HF_E_UNSUPPORTED if not. holds remembers it for the process,
- * shared by the stores of one service: 0 not tried yet, 1 yes, -1 no. Any thread; two at once both
- * try.
- */
-HF_MUST enum hf_code hf_store_check_create_only(struct hf_store *s, atomic_int *holds,
-                                                struct hf_err *err);
 
 #endif

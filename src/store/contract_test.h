@@ -7,6 +7,8 @@
 #ifndef HF_STORE_CONTRACT_TEST_H
 #define HF_STORE_CONTRACT_TEST_H
 
+#include <stdbool.h>
+
 #include "store/store.h"
 
 struct hf_store_contract {
@@ -15,6 +17,7 @@ struct hf_store_contract {
     const char *(*fresh_url)(void *arg);
     void (*done)(void *arg); /* removes it again */
     void *arg;
+    bool is_racy; /* its server looks first and writes then: of two writers at once both may win */
 };
 
 /* 0 when all passed. */

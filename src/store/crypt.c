@@ -485,9 +485,16 @@ static enum hf_code crypt_get(struct hf_store *s, const char *name, struct hf_bu
     return rc;
 }
 
+static struct hf_trial *crypt_trial(struct hf_store *s)
+{
+    struct hf_store *inner = ((struct crypt *)s)->inner;
+    return inner->ops->trial(inner);
+}
+
 static const struct hf_store_ops crypt_ops = {
     .close = crypt_close,
     .watch_dir = crypt_watch_dir,
+    .trial = crypt_trial,
     .writer_new = crypt_writer_new,
     .writer_write = crypt_writer_write,
     .writer_commit = crypt_writer_commit,
@@ -515,6 +522,8 @@ static void take_ops(struct crypt *c)
     c->ops.has_deep_lists = inner->has_deep_lists;
     if (inner->watch_dir == NULL)
         c->ops.watch_dir = NULL;
+    if (inner->trial == NULL)
+        c->ops.trial = NULL;
     if (inner->put_if == NULL)
         c->ops.put_if = NULL;
     if (inner->get == NULL)
@@ -543,6 +552,7 @@ enum hf_code hf_store_crypt_open(struct hf_store *take_inner,
     take_ops(c);
     c->base = (struct hf_store){.magic = HF_STORE_MAGIC, .ops = &c->ops, .is_sealed = true};
     c->base.url = hf_strdup(take_inner->url);
+    c->base.allows_unconditional = take_inner->allows_unconditional;
     *out = &c->base;
     return HF_OK;
 }

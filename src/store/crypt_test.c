@@ -294,7 +294,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_resting_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
     };
-    const struct hf_store_contract contract = {"encrypted", fresh_url, done, NULL};
+    const struct hf_store_contract contract = {
+        .name = "encrypted", .fresh_url = fresh_url, .done = done};
     int failed = cmocka_run_group_tests_name("crypt", tests, NULL, NULL);
     return failed + hf_store_contract_run_sealed(&contract);
 }

@@ -201,7 +201,8 @@ static void test_unsupported_types(void **state)
 
 int main(void)
 {
-    const struct hf_store_contract contract = {"store/file contract", fresh_url, done, NULL};
+    const struct hf_store_contract contract = {
+        .name = "store/file contract", .fresh_url = fresh_url, .done = done};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_url_and_modes, teardown),
         cmocka_unit_test_teardown(test_stale_temp_files, teardown),

@@ -114,6 +114,7 @@ static const struct {
 } known[] = {
     {"NoSuchBucket", HF_E_NOT_FOUND, "create the bucket, or correct its name"},
     {"InvalidAccessKeyId", HF_E_DENIED, "check access-key-id"},
+    {"NotSignedUp", HF_E_DENIED, "check access-key-id"},
     {"SignatureDoesNotMatch", HF_E_DENIED, "check secret-access-key and region"},
     {"AccessDenied", HF_E_DENIED,
      "the key needs s3:GetObject, PutObject, DeleteObject on the objects and ListBucket on the "
@@ -342,10 +343,16 @@ static void s3_close(struct hf_store *base)
     hf_free(s);
 }
 
+static struct hf_trial *s3_trial(struct hf_store *s)
+{
+    return hf_s3_trial(((struct s3 *)s)->bucket);
+}
+
 static const struct hf_store_ops s3_ops = {
     .type = "s3",
     .times = HF_STORE_TIMES_UPLOAD,
     .close = s3_close,
+    .trial = s3_trial,
     .writer_new = s3_writer_new,
     .writer_write = s3_writer_write,
     .writer_commit = s3_writer_commit,
@@ -373,6 +380,7 @@ enum hf_code hf_store_s3_open(const struct hf_config_replica *conf, struct hf_st
     struct s3 *s = hf_calloc(1, sizeof(*s));
     s->base =
         (struct hf_store){.magic = HF_STORE_MAGIC, .ops = &s3_ops, .url = hf_strdup(conf->url)};
+    s->base.allows_unconditional = conf->s3.allow_unconditional_puts;
     s->bucket = bucket;
     s->prefix = hf_asprintf("%s%s", conf->path, conf->path[0] ? "/" : "");
     s->concurrency = (unsigned)conf->s3.concurrency;

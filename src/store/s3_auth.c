@@ -16,6 +16,7 @@
 #include "codec/httpdate.h"
 #include "codec/httpurl.h"
 #include "os/file.h"
+#include "store/backend.h"
 
 enum { SKEW_MIN_MS = 5000, HEADER_TEXT = 8192, KEY_MAX = 4096, SSE_KEY_BYTES = 32 };
 
@@ -38,7 +39,7 @@ struct hf_s3_bucket {
     bool is_region_guessed;
     struct hf_httpstore *http;
     atomic_llong skew_ms; /* server's clock minus ours */
-    atomic_int create_only;
+    struct hf_trial trial;
     pthread_mutex_t lock;
     char region[64]; /* under lock */
     unsigned refs;   /* under the list's lock */
@@ -296,6 +297,7 @@ static void destroy(struct hf_s3_bucket *b)
     for (size_t i = 0; i < HF_ARRAY_LEN(texts); i++)
         hf_free(texts[i]);
     pthread_mutex_destroy(&b->lock);
+    hf_trial_deinit(&b->trial);
     hf_free(b);
 }
 
@@ -326,6 +328,7 @@ enum hf_code hf_s3_bucket_get(const struct hf_config_replica *conf, struct hf_s3
     hf_assert(conf->type == HF_REPLICA_S3 && conf->bucket != NULL);
     struct hf_s3_bucket *b = hf_calloc(1, sizeof(*b));
     pthread_mutex_init(&b->lock, NULL);
+    hf_trial_init(&b->trial);
     enum hf_code rc = configure(b, conf, err);
     if (rc != HF_OK) {
         destroy(b);
@@ -385,9 +388,9 @@ bool hf_s3_has_batches(const struct hf_s3_bucket *b)
     return b->has_batches;
 }
 
-atomic_int *hf_s3_create_only(struct hf_s3_bucket *b)
+struct hf_trial *hf_s3_trial(struct hf_s3_bucket *b)
 {
-    return &b->create_only;
+    return &b->trial;
 }
 
 void hf_s3_add_encryption(const struct hf_s3_bucket *b, struct hf_s3_request *r, bool is_put)

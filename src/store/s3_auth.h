@@ -61,7 +61,7 @@ bool hf_s3_has_batches(const struct hf_s3_bucket *b);
 void hf_s3_add_encryption(const struct hf_s3_bucket *b, struct hf_s3_request *r, bool is_put);
 
 /* Whether create-only puts hold there: for hf_store_check_create_only. */
-atomic_int *hf_s3_create_only(struct hf_s3_bucket *b);
+struct hf_trial *hf_s3_trial(struct hf_s3_bucket *b);
 
 /* Completes r for one try and fills out with it; out borrows from r. */
 HF_MUST enum hf_code hf_s3_authorize(struct hf_s3_bucket *b, struct hf_s3_request *r,

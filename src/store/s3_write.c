@@ -3,8 +3,9 @@
  * way at once. A condition stands on the call that makes the object visible, so parts of a loser
  * are never seen.
  *
- * Services exist that drop If-None-Match without a word: before the first create-only put of a
- * bucket hf_store_check_create_only tries it.
+ * Services exist that drop If-None-Match without a word: hf_store_check_create_only tries it. Where
+ * that is allowed (allow-unconditional-puts) a name is looked up before it is written: of two
+ * writers that meet only those of the very same moment do not find out.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct condition {
 struct mark {
     const char *name;
     struct condition condition;
+    bool is_looked_up;  /* in place of If-None-Match */
     const char *key_id; /* NULL: not encrypted */
     char nonce[HF_NONCE_TEXT];
     char stamp[32];
@@ -53,7 +55,7 @@ static void add_mark(const struct s3 *s, struct hf_s3_request *r, const struct m
 
 static void add_condition(struct hf_s3_request *r, const struct mark *m)
 {
-    if (m->condition.is_new)
+    if (m->condition.is_new && !m->is_looked_up)
         hf_s3_request_header(r, "If-None-Match", "*");
     else if (m->condition.etag != NULL)
         hf_s3_request_header(r, "If-Match", m->condition.etag);
@@ -263,13 +265,15 @@ enum hf_code s3_writer_new(struct hf_store *base, const struct hf_store_put_args
 {
     struct s3 *s = (struct s3 *)base;
     struct condition c = {(args->flags & HF_STORE_CREATE_ONLY) != 0, NULL};
+    bool is_ignored = false;
     if (c.is_new)
-        HF_TRY(hf_store_check_create_only(base, hf_s3_create_only(s->bucket), err));
+        HF_TRY(hf_store_check_create_only(base, &is_ignored, err));
     struct s3_writer *w = hf_calloc(1, sizeof(*w));
     w->base.store = base;
     w->name = hf_strdup(args->name);
     mark_init(&w->mark, w->name, args->time_ms, c);
     w->mark.key_id = args->key_id;
+    w->mark.is_looked_up = is_ignored;
     hf_buf_init(&w->buf, s->part_size);
     w->parts = hf_parts_new(s->part_size, s->concurrency, put_part, w);
     hf_buf_init(&w->upload, UPLOAD_ID_MAX);
@@ -387,10 +391,28 @@ void s3_writer_abort(struct hf_store_writer *base)
     writer_free(w);
 }
 
+static enum hf_code look_up(struct s3_writer *w, struct hf_err *err)
+{
+    struct s3_head head;
+    struct hf_err local = HF_ERR_INIT;
+    enum hf_code rc = s3_head(store_of(w), w->name, &head, &local);
+    if (rc == HF_E_NOT_FOUND)
+        return HF_OK;
+    if (rc == HF_OK)
+        return hf_err_set(err, HF_E_EXISTS, "%s: %s exists already", w->base.store->url, w->name);
+    if (err != NULL)
+        *err = local;
+    return rc;
+}
+
 enum hf_code s3_writer_commit(struct hf_store_writer *base, struct hf_err *err)
 {
     struct s3_writer *w = (struct s3_writer *)base;
-    enum hf_code rc = HF_OK;
+    enum hf_code rc = w->mark.is_looked_up ? look_up(w, err) : HF_OK;
+    if (rc != HF_OK) {
+        s3_writer_abort(base);
+        return rc;
+    }
     if (w->upload.len == 0) {
         rc = put_object(store_of(w), &w->mark, &w->buf, NULL, err);
     } else {

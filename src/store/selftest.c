@@ -3,7 +3,8 @@
  * is tried, not believed. Servers exist that drop the conditions without a word.
  *
  * Two sizes: hf_store_selftest tries all a lease needs, some sixty requests; what shipping needs,
- * create-only puts, takes three (hf_store_check_create_only), before the first put of a process.
+ * create-only puts, takes three (hf_store_check_create_only), at the start of a process or before
+ * its first put.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -187,21 +188,8 @@ static enum hf_code try_twice(struct hf_store *s, const char *name, struct hf_er
         hf_store_url(s));
 }
 
-static enum hf_code refuse(const struct hf_store *s, struct hf_err *err)
+static enum hf_code try_once(struct hf_store *s, struct hf_trial *t, struct hf_err *err)
 {
-    if (err == NULL || err->code == HF_OK)
-        hf_err_set(err, HF_E_UNSUPPORTED, "%s: the service does not honour create-only puts",
-                   hf_store_url(s));
-    hf_err_hint(err, "two replicators on one path could not find out about each other there: use a "
-                     "service that honours If-None-Match: *");
-    return HF_E_UNSUPPORTED;
-}
-
-enum hf_code hf_store_check_create_only(struct hf_store *s, atomic_int *holds, struct hf_err *err)
-{
-    int known = atomic_load(holds);
-    if (known != 0)
-        return known > 0 ? HF_OK : refuse(s, err);
     char nonce[HF_NONCE_TEXT];
     hf_nonce_make(nonce);
     HF_AUTO_FREE char *name = hf_asprintf("probe/%s", nonce);
@@ -210,6 +198,47 @@ enum hf_code hf_store_check_create_only(struct hf_store *s, atomic_int *holds, s
     if (rc != HF_OK && rc != HF_E_UNSUPPORTED)
         return rc;
     (void)!hf_store_delete(s, names, 1, NULL); /* a probe that stays harms nobody */
-    atomic_store(holds, rc == HF_OK ? 1 : -1);
-    return rc == HF_OK ? HF_OK : refuse(s, err);
+    atomic_store(&t->holds, rc == HF_OK ? 1 : -1);
+    return rc;
+}
+
+void hf_trial_init(struct hf_trial *t)
+{
+    pthread_mutex_init(&t->lock, NULL);
+    atomic_init(&t->holds, 0);
+}
+
+void hf_trial_deinit(struct hf_trial *t)
+{
+    pthread_mutex_destroy(&t->lock);
+}
+
+enum hf_code hf_store_check_create_only(struct hf_store *s, bool *is_ignored, struct hf_err *err)
+{
+    enum hf_code rc = HF_OK;
+    struct hf_err why = HF_ERR_INIT;
+    struct hf_trial *t = s->ops->trial == NULL ? NULL : s->ops->trial(s);
+    if (t != NULL && atomic_load(&t->holds) == 0) {
+        pthread_mutex_lock(&t->lock);
+        if (atomic_load(&t->holds) == 0)
+            rc = try_once(s, t, &why);
+        pthread_mutex_unlock(&t->lock);
+    }
+    bool is_broken = t != NULL && atomic_load(&t->holds) < 0;
+    if (is_broken && !s->allows_unconditional) {
+        if (why.code == HF_OK)
+            hf_err_set(&why, HF_E_UNSUPPORTED, "%s: the service does not honour create-only puts",
+                       hf_store_url(s));
+        hf_err_hint(&why, "two replicators on one path could overwrite each other there: use a "
+                          "service that honours If-None-Match: *, or set allow-unconditional-puts "
+                          "and see that there is only one");
+        rc = HF_E_UNSUPPORTED;
+    } else if (is_broken) {
+        rc = HF_OK;
+    }
+    if (rc == HF_OK)
+        *is_ignored = is_broken;
+    else if (err != NULL)
+        *err = why;
+    return rc;
 }

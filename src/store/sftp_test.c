@@ -465,7 +465,8 @@ int main(void)
         print_message("skipped: run by tests/rig/servers.py sshd -- %s\n", "store_sftp_test");
         return 77;
     }
-    const struct hf_store_contract contract = {"store/sftp contract", fresh_url, done, NULL};
+    const struct hf_store_contract contract = {
+        .name = "store/sftp contract", .fresh_url = fresh_url, .done = done};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_host_key),
         cmocka_unit_test(test_known_hosts),

@@ -127,6 +127,14 @@ HF_MUST enum hf_code hf_store_put_if(struct hf_store *s, const char *name, const
 /* The whole object, appended to out (HF_E_LIMIT above its maximum), and its version. */
 HF_MUST enum hf_code hf_store_get(struct hf_store *s, const char *name, struct hf_buf *out,
                                   char etag_out[HF_STORE_ETAG], struct hf_err *err);
+/*
+ * Whether the service honours create-only puts: three requests under probe/, once a service and
+ * process, and not at all where there is nothing to try. HF_E_UNSUPPORTED: it does not, and the
+ * replica does not allow that; HF_OK with *is_ignored: it does. Other codes: it could not be asked.
+ * The first create-only put asks by itself.
+ */
+HF_MUST enum hf_code hf_store_check_create_only(struct hf_store *s, bool *is_ignored,
+                                                struct hf_err *err);
 /* Tries under probe/ whether conditional writes hold, two writers at once included, and removes
  * what it wrote. HF_E_UNSUPPORTED says what does not; other codes: it could not be tried. */
 HF_MUST enum hf_code hf_store_selftest(struct hf_store *s, struct hf_err *err);

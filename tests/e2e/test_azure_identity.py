@@ -148,8 +148,8 @@ def test_refusals(secure, container, service, holdfast, tmp_path):
     holdfast("restore", "-o", out, where, env=entra(secure, service, AZURE_CLIENT_SECRET="x")).failed(2, "https")
 
 
-def account_sas(permissions):
-    end = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def account_sas(permissions, seconds=3600):
+    end = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     fields = [azure.ACCOUNT, permissions, "b", "sco", "", end, "", "https,http", "2021-12-02", ""]
     text = "".join(f + "\n" for f in fields)
     sig = hmac.new(base64.b64decode(azure.KEY), text.encode(), hashlib.sha256).digest()
@@ -164,3 +164,54 @@ def test_sas(secure, container, holdfast, make_db, tmp_path):
     env["LITESTREAM_AZURE_SAS_TOKEN"] = account_sas("r")
     r = holdfast("restore", "-o", str(tmp_path / "x.db"), place(container), env=env)
     assert r.code == 12 and "SAS token" in r.err and "sig=" not in r.err, r.err
+
+
+def until_refused(p, db):
+    """Commits until an upload is refused because the SAS token has ended."""
+    procs.wait_until(lambda: dbtool.commit(db) and "the SAS token ended at" in p.text(), timeout=60, every=0.3, why=p.text)
+
+
+def test_sas_ends_and_its_file_is_renewed(secure, container, holdfast, make_db, tmp_path):
+    """In mid-replication: one error that says when it ended and where a new one belongs; then all goes on by itself."""
+    file = tmp_path / "sas"
+    file.write_text(account_sas("rwdlac", seconds=6) + "\n")
+    db = make_db(rows=50)
+    c = conf(tmp_path, db, container, **{"sas-token-path": str(file)})
+    env = {"SSL_CERT_FILE": secure.ca}
+    p = holdfast.start("replicate", "-config", c, env=env)
+    procs.wait_until(lambda: container.top("app"), why=p.text)
+    until_refused(p, db)
+    file.write_text("?" + account_sas("rwdlac"))
+    procs.wait_until(lambda: "msg=recovered" in p.text(), timeout=60, why=p.text)
+    dbtool.commit(db)
+    assert p.stop() == 0, p.text()
+    assert p.text().count("upload failed") == 1 and str(file) in p.text() and "sig=" not in p.text(), p.text()
+    out = str(tmp_path / "copy.db")
+    holdfast("restore", "-config", c, "-o", out, db, env=env).ok()
+    dbtool.assert_same(db, out)
+    file.write_text("\n")
+    holdfast("restore", "-config", c, "-o", out + "2", db, env=env).failed(2, "holds no SAS token")
+
+
+def test_sas_of_the_configuration_ends(secure, container, holdfast, make_db, tmp_path):
+    """There is no other to be had: one error, nothing is lost, a restart with a new one goes on."""
+    db = make_db(rows=50)
+    env = {"SSL_CERT_FILE": secure.ca}
+    c = conf(tmp_path, db, container, **{"sas-token": account_sas("rwdlac", seconds=6)})
+    with open(c, "a") as f:
+        f.write("shutdown-sync-timeout: 500ms\n")
+    p = holdfast.start("replicate", "-config", c, env=env)
+    procs.wait_until(lambda: container.top("app"), why=p.text)
+    until_refused(p, db)
+    time.sleep(1)
+    p.stop()
+    assert p.text().count("upload failed") == 1 and "sas-token-path" in p.text(), p.text()
+    c = conf(tmp_path, db, container, **{"sas-token": account_sas("rwdlac")})
+    p = holdfast.start("replicate", "-config", c, env=env)
+    out = str(tmp_path / "copy.db")
+
+    def same():
+        replicas.remove_db(out)
+        return holdfast("restore", "-config", c, "-o", out, db, env=env).code == 0 and dbtool.digest(out) == dbtool.digest(db)
+    procs.wait_until(same, timeout=60, every=0.3, why=p.text)
+    assert p.stop() == 0, p.text()

@@ -1,5 +1,5 @@
-"""Replicas on S3, against moto with authentication on: replicate, restore, follow; a service that is
-away for a while; and both ways with the real Litestream, whose names on S3 differ from those on files."""
+"""Replicas on S3, against moto with authentication on (with --long s3s-fs, too): replicate, restore, follow; a service
+that is away for a while; and both ways with the real Litestream, whose names on S3 differ from those on files."""
 import datetime
 import os
 import time
@@ -12,11 +12,12 @@ import replicas
 import servers
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    if not servers.Moto.is_there():
-        pytest.fail("no moto_server: ./dev setup")
-    s = servers.Moto(tmp_path_factory.mktemp("moto")).start()
+@pytest.fixture(scope="module", params=["moto", pytest.param("s3s", marks=pytest.mark.long)])
+def server(request, tmp_path_factory):
+    kind = servers.KINDS[request.param]
+    if not kind.is_there():
+        pytest.fail("no %s: ./dev setup, ./dev setup --long" % kind.program)
+    s = kind(tmp_path_factory.mktemp(request.param)).start()
     yield s
     s.stop()
 

@@ -175,15 +175,18 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class Moto(Server):
-    """moto's S3, with its authentication on: it checks every signature."""
+    """moto's S3, with its authentication on: it checks every signature. It takes one request at a time: with two
+    threads in it both of two create-only puts may win, which is moto's fault alone."""
 
     program = os.path.join(ROOT, ".venv", "bin", "moto_server")
+    one_by_one = os.path.join(ROOT, "tests", "rig", "moto_one_by_one.py")
     bucket = "holdfast-test"
     policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
     setup = 4  # requests of prepare(): after so many moto begins to check
 
     def argv(self):
-        return [self.program, "-H", "127.0.0.1", "-p", str(self.port)]
+        return [os.path.join(os.path.dirname(self.program), "python"), self.one_by_one, "-H", "127.0.0.1", "-p",
+                str(self.port)]
 
     def environment(self):
         return dict(os.environ, INITIAL_NO_AUTH_ACTION_COUNT=str(self.setup), MOTO_S3_CUSTOM_ENDPOINTS="")
@@ -230,6 +233,33 @@ class Moto(Server):
         return dict(self.credentials(), HF_TEST_BUCKET=self.bucket, HF_TEST_ENDPOINT=self.endpoint)
 
 
+class S3s(Server):
+    """s3s-fs, objects as files behind an implementation of S3 of its own: it checks every signature and
+    honours conditions (a name is looked for first and written then: two puts at once may both win)."""
+
+    program = os.path.join(ROOT, ".cache", "s3s", "bin", "s3s-fs")
+    bucket = "holdfast-test"
+    key_id, secret = "S3S-KEY-OF-OURS", "s3s/secret+of=ours"
+
+    def argv(self):
+        os.makedirs(os.path.join(self.directory, "data", self.bucket), exist_ok=True)
+        return [self.program, "--host", "127.0.0.1", "--port", str(self.port), "--access-key", self.key_id,
+                "--secret-key", self.secret, os.path.join(self.directory, "data")]
+
+    @property
+    def endpoint(self):
+        return "http://127.0.0.1:%d" % self.port
+
+    @classmethod
+    def is_there(cls):
+        return os.access(cls.program, os.X_OK)
+
+    url, credentials = Moto.url, Moto.credentials
+
+    def for_program(self):
+        return dict(Moto.for_program(self), HF_TEST_RACY="1")
+
+
 class S3rver(Server):
     """An S3 that ignores If-None-Match: what must be refused."""
 
@@ -253,7 +283,7 @@ class S3rver(Server):
                 "HF_TEST_BUCKET": self.bucket, "HF_TEST_ENDPOINT": self.endpoint, "HF_TEST_IGNORES": "1"}
 
 
-KINDS = {"sshd": Sshd, "moto": Moto, "s3rver": S3rver}
+KINDS = {"sshd": Sshd, "moto": Moto, "s3s": S3s, "s3rver": S3rver}
 
 
 def main(argv):
