@@ -237,7 +237,7 @@ static bool v3_step(void *arg, uint64_t done, uint64_t total)
 
 static enum hf_code write_v3(struct restore *t, struct hf_err *err)
 {
-    struct hf_v3_output to = {t->temp, t->perm, t->dir, v3_step, t};
+    struct hf_v3_output to = {t->temp, t->perm, t->dir, requests_of(t->options), v3_step, t};
     uint32_t page_size = 0;
     HF_TRY(hf_v3_restore(t->replica, &t->plan->v3, &to, &t->result.bytes, &page_size, err));
     t->result.pages = t->result.bytes / page_size;
