@@ -45,6 +45,8 @@ enum hf_code hf_place_encryption(struct hf_reading *rd, struct hf_raw_replica *r
     const char **files = hf_arena_alloc(rd->cfg->arena, e->key_files.n + 1, sizeof(*files));
     for (size_t i = 0; i < e->key_files.n; i++)
         files[i] = hf_place_absolute(rd->cfg->arena, e->key_files.items[i]);
+    for (size_t i = 0; i < e->key_files.n; i++)
+        hf_reading_check_private(rd, at, "encryption.key-file", files[i]);
     e->key_files.items = files;
     return HF_OK;
 }
