@@ -233,3 +233,38 @@ def test_damaged_newest_pack(place, holdfast, make_db, tmp_path):
     f.commit()
     f.until_same()
     f.stop()
+
+
+@on("file", "abs")
+def test_encrypted(place, holdfast, make_db, tmp_path, monkeypatch):
+    """Packs are sealed as one object: nothing is readable without the key, all is with it, at any TXID;
+    another key and no key say so; L1 is made of them; and one moved byte in a pack does not open."""
+    key = tmp_path / "key"
+    key.write_text("11" * 32)
+    key.chmod(0o600)
+    f = Fleet(holdfast, make_db, place, tmp_path, how={"encryption": {"key-file": str(key)}}, **LEVELS)
+    f.start()
+    for _ in range(4):
+        f.commit()
+        f.until_same()
+    procs.wait_until(lambda: f.commit() or all(place.list("d%d/ltx/1" % i) for i in range(N)), timeout=60, every=0.3,
+                     why=f.p.text)
+    f.until_same()
+    f.stop()
+    packs = place.list("packs")
+    assert packs and all(place.get("packs/" + p).startswith(b"HFSEALED") for p in packs)
+    assert not any(b"HFPACK01" in place.get("packs/" + p) for p in packs)
+    f.start()  # reads what is there
+    f.commit()
+    f.until_same()
+    f.stop()
+    key.write_text("22" * 32)
+    r, _ = f.restore(0)
+    r.failed(12, "not with ours")
+    key.write_text("11" * 32)
+    last = place.list("packs")[-1]
+    data = bytearray(place.get("packs/" + last))
+    data[60] ^= 1
+    place.put("packs/" + last, bytes(data))
+    r, _ = f.restore(0)
+    r.failed(5, last, "-txid")
