@@ -88,6 +88,7 @@ enum {
                                          rest shares one: metrics must not grow with names that
                                          clients make up */
     HF_LIMIT_PACK_SHIPPERS = 96,      /* databases whose changes wait for one pack: a thread each */
+    HF_LIMIT_PACK_BUSY = 8,           /* of those that encode, or send an object of their own */
     HF_LIMIT_PACK_FILE = 128 << 10,   /* an LTX file above it saves nothing in a pack; a merge
                                          of 512 out of packs holds 64 MiB at the very most */
     HF_LIMIT_PACK_BYTES = 8 << 20,    /* LTX files of one pack; beyond, it goes at once */

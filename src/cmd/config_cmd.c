@@ -47,6 +47,7 @@ static const char *kind_word(enum hf_config_warning_kind kind)
 {
     return kind == HF_CONFIG_UNKNOWN_KEY    ? "unknown-key"
            : kind == HF_CONFIG_NOT_HONOURED ? "no-effect"
+           : kind == HF_CONFIG_EXPOSED      ? "exposed"
            : kind == HF_CONFIG_DIFFERS      ? "differs"
                                             : "unset-variable";
 }

@@ -16,12 +16,52 @@
 /* The server ends a wait by itself, with a better text than "no answer". */
 enum { GRACE_MS = 5000 };
 
+static const char default_socket[] = "/var/run/holdfast.sock";
+
 struct options {
     struct hf_ctl_flags ctl;
     const char *replica;
     bool wait;
     bool dry_run;
 };
+
+/* ---- the socket ---- */
+
+static enum hf_code take_path(struct hf_ctl_flags *flags, const struct hf_config *cfg,
+                              struct hf_err *err)
+{
+    size_t len = strlen(cfg->socket.path);
+    if (!cfg->socket.enabled) {
+        hf_err_set(err, HF_E_INVALID, "%s does not turn the control socket on", cfg->file);
+        hf_err_hint(err, "socket: {enabled: true} there, and start replicate anew; or name another "
+                         "one with -socket");
+        return HF_E_INVALID;
+    }
+    if (len >= sizeof(flags->found))
+        return hf_err_set(err, HF_E_INVALID, "%s: socket.path is too long for a socket", cfg->file);
+    memcpy(flags->found, cfg->socket.path, len + 1);
+    return HF_OK;
+}
+
+enum hf_code hf_ctl_find(struct hf_ctl_flags *flags, struct hf_err *err)
+{
+    struct hf_config_options o = {.path = flags->config.path,
+                                  .no_expand_env = flags->config.no_expand_env};
+    struct hf_config *cfg = NULL;
+    if (flags->socket != NULL)
+        return HF_OK;
+    memcpy(flags->found, default_socket, sizeof(default_socket));
+    enum hf_code rc = hf_config_load(&o, &cfg, err);
+    if (rc == HF_OK)
+        rc = take_path(flags, cfg, err);
+    if (cfg != NULL)
+        hf_config_free(cfg);
+    if (rc != HF_OK && o.path != NULL)
+        return rc;
+    hf_err_reset(err); /* nobody named that file */
+    flags->socket = flags->found;
+    return HF_OK;
+}
 
 /* ---- asking ---- */
 
@@ -370,7 +410,20 @@ static const struct hf_flag unregister_flags[] = {
     HF_CTL_FLAGS(struct options, ctl, "30"),
 };
 
+typedef enum hf_code run_fn(struct hf_run *run, struct hf_err *err);
+
+static enum hf_code run_found(run_fn *fn, struct hf_run *run, struct hf_err *err)
+{
+    struct options *o = run->options;
+    HF_TRY(hf_ctl_find(&o->ctl, err));
+    return fn(run, err);
+}
+
 #define ROW(id, name_, summary_, args_, n_args, flags_)                                            \
+    static enum hf_code find_and_##id(struct hf_run *run, struct hf_err *err)                      \
+    {                                                                                              \
+        return run_found(run_##id, run, err);                                                      \
+    }                                                                                              \
     const struct hf_command hf_cmd_##id = {                                                        \
         .name = (name_),                                                                           \
         .group = "Steer",                                                                          \
@@ -381,7 +434,7 @@ static const struct hf_flag unregister_flags[] = {
         .flags = (flags_),                                                                         \
         .n_flags = HF_ARRAY_LEN(flags_),                                                           \
         .options_size = sizeof(struct options),                                                    \
-        .run = run_##id,                                                                           \
+        .run = find_and_##id,                                                                      \
         .doc = "Asks the running `replicate` over its control socket, which the configuration "    \
                "turns on with socket: {enabled: true}. Litestream's socket is understood, too.",   \
         .exits = "3: nobody listens there, or the database is not known; 13: not in time.",        \

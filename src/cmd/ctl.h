@@ -7,20 +7,25 @@
 #include "base/buf.h"
 #include "cmd/common.h"
 
+enum { HF_CTL_SOCKET_PATH = 128 }; /* longer than a socket's can be */
+
 struct hf_ctl_flags {
-    const char *socket;
+    const char *socket; /* NULL until hf_ctl_find */
+    struct hf_config_flags config;
     int64_t timeout_s;
     bool json;
+    char found[HF_CTL_SOCKET_PATH];
 };
 
-/* Three rows for a command's flag table; member is the struct hf_ctl_flags in its options type. */
+/* Rows for a command's flag table; member is the struct hf_ctl_flags in its options type. */
 #define HF_CTL_FLAGS(type, member, timeout)                                                        \
     {.name = "socket",                                                                             \
      .kind = HF_FLAG_STRING,                                                                       \
      .offset = offsetof(type, member.socket),                                                      \
      .value = "PATH",                                                                              \
-     .def = "/var/run/holdfast.sock",                                                              \
-     .doc = "The control socket, as socket.path in the configuration names it."},                  \
+     .doc = "The control socket. Without it: socket.path of the configuration, or "                \
+            "/var/run/holdfast.sock."},                                                            \
+        HF_CONFIG_FLAGS(type, member.config),                                                      \
         {.name = "timeout",                                                                        \
          .kind = HF_FLAG_INT,                                                                      \
          .offset = offsetof(type, member.timeout_s),                                               \
@@ -33,6 +38,10 @@ struct hf_ctl_flags {
         .name = "json", .kind = HF_FLAG_BOOL, .offset = offsetof(type, member.json),               \
         .doc = "As JSON, the way Litestream prints it."                                            \
     }
+
+/* Finds the socket when -socket does not name it: in the configuration that -config names, which
+ * must turn it on; else in the one that is found, if it does; else the default's place. */
+HF_MUST enum hf_code hf_ctl_find(struct hf_ctl_flags *flags, struct hf_err *err);
 
 struct hf_ctl_request {
     const char *method;

@@ -201,6 +201,7 @@ enum hf_config_warning_kind {
     HF_CONFIG_NOT_HONOURED, /* known to Litestream; the text says what happens instead */
     HF_CONFIG_DIFFERS,      /* honoured, but not quite as Litestream does: for config check only */
     HF_CONFIG_UNSET,        /* $VAR that is not set in the environment: it became empty */
+    HF_CONFIG_EXPOSED,      /* a file of a secret that others may read */
 };
 
 struct hf_config_warning {

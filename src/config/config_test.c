@@ -304,9 +304,10 @@ static const struct error_row error_rows[] = {
      "holdfast.yml:3:14 dbs[0].replica: encryption has no key: key-file, key-env or key-command"},
     {DB("replica: {path: /r/a, encryption: {key-fiel: /k}}"), HF_E_INVALID,
      "holdfast.yml:3:14 dbs[0].replica: encryption has no key: key-file, key-env or key-command"},
-    {DB("replica: {path: /r/a, pack: true, encryption: {key-file: /k}}"), HF_E_INVALID,
-     "holdfast.yml:3:14 dbs[0].replica: pack and encryption do not go together (a pack has no key "
-     "of its own): pack: false here, or encryption: {enabled: false}"},
+    {DB("replica: {path: /r/a, pack: true, encryption: {key-file: /k, bind-path: true}}"),
+     HF_E_INVALID,
+     "holdfast.yml:3:14 dbs[0].replica: pack and encryption.bind-path do not go together (a pack "
+     "is of many replicas): pack: false here, or bind-path: false"},
     {DB("replica: {path: /r/a, encryption: {key-file: /k, key-env: K}}"), HF_E_INVALID,
      "holdfast.yml:3:14 dbs[0].replica: encryption has several of key-file, key-env and "
      "key-command: keep one"},

@@ -38,13 +38,15 @@ enum hf_code hf_place_encryption(struct hf_reading *rd, struct hf_raw_replica *r
         return hf_reading_fail(rd, at, name,
                                "encryption has several of key-file, key-env and key-command: "
                                "keep one");
-    if (raw->r.pack)
+    if (raw->r.pack && e->bind_path)
         return hf_reading_fail(rd, at, name,
-                               "pack and encryption do not go together (a pack has no key of its "
-                               "own): pack: false here, or encryption: {enabled: false}");
+                               "pack and encryption.bind-path do not go together (a pack is of "
+                               "many replicas): pack: false here, or bind-path: false");
     const char **files = hf_arena_alloc(rd->cfg->arena, e->key_files.n + 1, sizeof(*files));
     for (size_t i = 0; i < e->key_files.n; i++)
         files[i] = hf_place_absolute(rd->cfg->arena, e->key_files.items[i]);
+    for (size_t i = 0; i < e->key_files.n; i++)
+        hf_reading_check_private(rd, at, "encryption.key-file", files[i]);
     e->key_files.items = files;
     return HF_OK;
 }

@@ -54,6 +54,7 @@ static enum hf_code read_key(struct hf_reading *rd, const struct hf_yaml *node, 
     HF_TRY(hf_schema_apply(rd, node, name, views));
     k->line = node->line;
     k->key_file = beside(rd->cfg, k->key_file);
+    hf_reading_check_private(rd, node, "key-file", k->key_file);
     if (k->name == NULL || strlen(k->name) >= NAME_BYTES)
         return hf_reading_fail(rd, node, name, "needs a name of at most %d bytes", NAME_BYTES - 1);
     if ((k->key != NULL) + (k->key_file != NULL) + (k->sha256 != NULL) != 1)

@@ -39,7 +39,7 @@ static const struct {
     {IN_TOP, "heartbeat-url", "http://127.0.0.1/", HONOURED},
     {IN_TOP, "heartbeat-interval", "6m", HONOURED},
     {IN_TOP, "shutdown-sync-timeout", "10s", HONOURED},
-    {IN_TOP, "shutdown-sync-interval", "1s", NO_EFFECT},
+    {IN_TOP, "shutdown-sync-interval", "1s", DIFFERS},
     {IN_TOP, "socket", "{enabled: true, path: /run/x.sock, permissions: 0660}", DIFFERS},
     {IN_TOP, "logging", "{level: warn, type: json, stderr: true}", HONOURED},
     {IN_TOP, "logging", "{source: true}", NO_EFFECT},

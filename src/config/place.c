@@ -403,6 +403,10 @@ enum hf_code hf_place_replica(struct hf_reading *rd, struct hf_raw_replica *raw,
     if (r->name == NULL)
         r->name = hf_replica_type_word(r->type);
     HF_TRY(hf_place_encryption(rd, raw, at, name));
+    if (r->type == HF_REPLICA_SFTP)
+        hf_reading_check_private(rd, at, "key-path", r->sftp.key_path);
+    if (r->type == HF_REPLICA_S3)
+        hf_reading_check_private(rd, at, "sse-customer-key-path", r->s3.sse_customer_key_path);
     r->url = hf_place_url(rd->cfg->arena, r);
     return HF_OK;
 }

@@ -134,6 +134,10 @@ const struct hf_key *hf_schema_find(const struct hf_section *section, const char
 HF_MUST enum hf_code hf_reading_fail(struct hf_reading *rd, const struct hf_yaml *at,
                                      const char *name, const char *fmt, ...) HF_PRINTF(4, 5);
 void hf_reading_warn(struct hf_reading *rd, const struct hf_config_warning *w);
+/* Warns when others than its owner may read the file of a secret; once a file. path may be NULL;
+ * key lives as long as the configuration. */
+void hf_reading_check_private(struct hf_reading *rd, const struct hf_yaml *at, const char *key,
+                              const char *path);
 
 /* The lists of the gateway: section, and its paths made absolute (gateway.c). */
 HF_MUST enum hf_code hf_config_read_gateway(struct hf_reading *rd, const struct hf_yaml *root);

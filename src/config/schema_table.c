@@ -444,11 +444,11 @@ static const struct hf_key root_keys[] = {
     {.name = "shutdown-sync-timeout", .kind = HF_KEY_MS, .offset = F(shutdown_sync_timeout_ms),
      .def = "30s", .max = DAY_MS, .since = "0.5",
      .doc = "How long the last sync is tried when asked to stop; 0 = once. The upload of an image "
-            "that is under way is waited for in any case."},
+            "that is under way is waited for in any case; what the service refuses (credentials, "
+            "no such container, another host key) is not tried for longer than a second or two."},
     {.name = "shutdown-sync-interval", .kind = HF_KEY_MS, .offset = F(shutdown_sync_interval_ms),
      .def = "500ms", .min = 1, .max = DAY_MS, .since = "0.5",
-     .not_honoured = "the last sync is not repeated: it goes on until it is done or "
-                     "shutdown-sync-timeout is over",
+     .differs = "only what failed is tried again; what works goes on until it is done",
      .doc = "Pause between those tries."},
     {.name = "addr", .kind = HF_KEY_STRING, .offset = F(addr), .since = "0.3",
      .differs = "it also serves /healthz and the replication lag, and no pprof",

@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "ltx/crc64.h"
 
-enum { DB_MAGIC = 0x48444230 };
+enum { DB_MAGIC = 0x48444230, REFUSED_TRIES = 2 };
 
 static const char *const state_words[] = {
 #define X(name, word, doc) [name] = word,
@@ -149,10 +149,18 @@ static bool is_said_again(const char *was, const char *text)
     return a - was == b - text && memcmp(was, text, (size_t)(b - text)) == 0;
 }
 
+void db_note_refused(unsigned *n, enum hf_code rc)
+{
+    bool is_refused =
+        rc == HF_E_DENIED || rc == HF_E_NOT_FOUND || rc == HF_E_INVALID || rc == HF_E_UNSUPPORTED;
+    *n = is_refused ? *n + 1 : 0;
+}
+
 static void note_error(struct db *db, const char *what, const struct hf_err *err)
 {
     db->errors++;
     db->last_code = err->code;
+    db_note_refused(&db->n_refused, err->code);
     if (is_said_again(db->last_error, err->text))
         return;
     hf_log(HF_LOG_ERROR, what, HF_F_STR("db", db->path), HF_F_STR("code", hf_code_word(err->code)),
@@ -370,10 +378,8 @@ void db_event(struct db *db, bool is_main)
     db_step(db);
 }
 
-bool db_is_synced(const struct db *db)
+static bool has_shipped(const struct db *db)
 {
-    if (!db_dests_are_synced(db))
-        return false;
     switch (db->state) {
     case DB_WAIT:
     case DB_COLD:
@@ -390,6 +396,20 @@ bool db_is_synced(const struct db *db)
     default:
         return false;
     }
+}
+
+bool db_is_synced(const struct db *db)
+{
+    return db_dests_are_synced(db) && has_shipped(db);
+}
+
+bool db_is_refused(const struct db *db, enum hf_code *rc)
+{
+    if (!has_shipped(db)) {
+        *rc = db->last_code;
+        return db->n_refused >= REFUSED_TRIES;
+    }
+    return db_dests_are_refused(db, REFUSED_TRIES, rc);
 }
 
 /* While slot 0 is held nothing can be copied back: the main file is the shipped image, for as long

@@ -169,6 +169,7 @@ struct dest {
     uint64_t last_ship_ms;
     char *last_error;
     enum hf_code last_code; /* of it */
+    unsigned n_refused;     /* see db_note_refused */
     uint64_t errors;
     int64_t last_sync_ms; /* wall time of the last upload; 0 = none yet */
     uint64_t ship_ms;     /* spent on uploads */
@@ -311,6 +312,7 @@ struct db {
     bool is_awaiting;
     char *last_error;
     enum hf_code last_code;     /* of it */
+    unsigned n_refused;         /* see db_note_refused */
     bool is_urgent;             /* sync asked for: its interval does not count */
     bool is_gone;               /* unregistered: closed, shown nowhere, freed with the engine */
     struct hf_config *take_cfg; /* of a database registered later; owned */
@@ -345,6 +347,7 @@ struct engine {
     struct store_ref **stores; /* hash by URL and endpoint */
     struct packs_ref *packs;
     struct hf_kept *kept; /* what was just put on servers */
+    uint64_t synced_ms; /* when a sync was last asked for; 0 = never */
     struct lane_group *groups;
     size_t n_groups;
     char *home_key;       /* the service of the first database with one destination */
@@ -492,6 +495,8 @@ void db_dests_step(struct db *db);
 bool db_dests_are_synced(const struct db *db);
 /* One that lacks something, or NULL. */
 const struct dest *db_dest_behind(const struct db *db);
+/* All that are behind were refused, each so often; *rc: how the first was. */
+bool db_dests_are_refused(const struct db *db, unsigned tries, enum hf_code *rc);
 void dest_submit(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
                  void (*done)(struct dest *, enum hf_code, struct hf_err *));
 void dest_submit_upkeep(struct dest *d, enum hf_code (*work)(struct dest *, struct hf_err *),
@@ -570,9 +575,15 @@ struct engine_call {
     hf_db_status_fn *status_fn;
     bool is_done;
     bool result; /* the call was begun */
+    enum hf_code rc;
     char text[HF_LIMIT_PATH];
     struct engine_call *next;
 };
+/* After a failure: counts those in a row that another try won't mend (refused, no such container,
+ * not something we do). */
+void db_note_refused(unsigned *n, enum hf_code rc);
+/* All that db lacks was refused, more than once since the last sync began. *rc: how. */
+bool db_is_refused(const struct db *db, enum hf_code *rc);
 /* "PATH is not in its replica URL: why". */
 void engine_tell_behind(const struct db *db, char *text, size_t size);
 /* Any other thread; true if it was done within timeout_ms. */

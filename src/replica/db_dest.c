@@ -126,6 +126,7 @@ static void dest_failed(struct dest *d, const char *what, const struct hf_err *e
 {
     d->errors++;
     d->last_code = err->code;
+    db_note_refused(&d->n_refused, err->code);
     d->retry_ms = d->retry_ms == 0 ? DB_RETRY_MIN_MS : d->retry_ms * 2;
     if (d->retry_ms > DB_RETRY_MAX_MS)
         d->retry_ms = DB_RETRY_MAX_MS;
@@ -531,14 +532,30 @@ void db_dests_step(struct db *db)
 
 /* ---- asked by others ---- */
 
+static bool is_behind(const struct dest *d)
+{
+    return d->state != DEST_OK || d->txid < d->db->txid;
+}
+
 const struct dest *db_dest_behind(const struct db *db)
 {
     for (size_t i = 0; db_has_spool(db) && i < db->n_dests; i++) {
-        const struct dest *d = &db->dests[i];
-        if (d->state != DEST_OK || d->txid < db->txid)
-            return d;
+        if (is_behind(&db->dests[i]))
+            return &db->dests[i];
     }
     return NULL;
+}
+
+bool db_dests_are_refused(const struct db *db, unsigned tries, enum hf_code *rc)
+{
+    const struct dest *first = db_dest_behind(db);
+    for (size_t i = 0; db_has_spool(db) && i < db->n_dests; i++) {
+        if (is_behind(&db->dests[i]) && db->dests[i].n_refused < tries)
+            return false;
+    }
+    if (first != NULL)
+        *rc = first->last_code;
+    return first != NULL;
 }
 
 bool db_dests_are_synced(const struct db *db)

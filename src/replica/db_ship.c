@@ -75,6 +75,7 @@ static void ship_failed(struct db *db, enum hf_code rc, struct hf_err *err)
     }
     db->errors++;
     db->last_code = rc;
+    db_note_refused(&db->n_refused, rc);
     db->ship_retry_ms = db->ship_retry_ms == 0 ? DB_RETRY_MIN_MS : db->ship_retry_ms * 2;
     if (db->ship_retry_ms > DB_RETRY_MAX_MS)
         db->ship_retry_ms = DB_RETRY_MAX_MS;

@@ -35,7 +35,9 @@ HF_MUST enum hf_code hf_engine_start(const struct hf_engine_options *opt, struct
                                      struct hf_err *err);
 
 /* Ships what is committed now, without waiting for sync intervals, and returns when every database
- * is in its replica, or HF_E_TIMEOUT naming one that is not. */
+ * is in its replica, or HF_E_TIMEOUT naming one that is not. When all that are not were refused,
+ * more than once, it returns at once with that code (HF_E_DENIED, HF_E_NOT_FOUND...). Calls within
+ * a second of each other are one sync. */
 HF_MUST enum hf_code hf_engine_sync(struct hf_engine *e, uint32_t timeout_ms, struct hf_err *err);
 
 /* Ends: stops following, notes clean positions, joins the threads, frees. NULL is allowed. */

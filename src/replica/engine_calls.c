@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "replica/db.h"
 
-enum { SYNC_POLL_MS = 2 };
+enum { SYNC_POLL_MS = 2, SYNC_ANEW_MS = 1000 };
 
 void engine_answer_calls(struct engine *e)
 {
@@ -82,10 +82,27 @@ static void hurry(struct db *db)
         cap(&db->dests[i].retry_at, soon);
 }
 
+/* Calls that follow each other at once are one sync: what failed before it does not count. */
+static void begin_sync(struct engine *e)
+{
+    uint64_t now = hf_clock_mono_ms();
+    bool is_anew = now >= e->synced_ms + SYNC_ANEW_MS;
+    e->synced_ms = now;
+    for (size_t i = 0; is_anew && i < e->n_dbs; i++) {
+        e->dbs[i]->n_refused = 0;
+        for (size_t k = 0; k < e->dbs[i]->n_dests; k++)
+            e->dbs[i]->dests[k].n_refused = 0;
+    }
+}
+
 static void sync_call(struct engine *e, struct engine_call *call)
 {
     const struct db *behind = NULL;
     bool is_first = !call->result;
+    bool is_refused = true;
+    enum hf_code rc = HF_OK;
+    if (is_first)
+        begin_sync(e);
     e->is_urgent = true;
     engine_flush_packs(e);
     call->result = true;
@@ -94,12 +111,17 @@ static void sync_call(struct engine *e, struct engine_call *call)
             hurry(e->dbs[i]);
         if (is_first || !db_is_synced(e->dbs[i]))
             db_step(e->dbs[i]);
-        if (behind == NULL && !db_is_synced(e->dbs[i]))
+        if (db_is_synced(e->dbs[i]))
+            continue;
+        is_refused =
+            is_refused && db_is_refused(e->dbs[i], behind == NULL ? &rc : &(enum hf_code){0});
+        if (behind == NULL)
             behind = e->dbs[i];
     }
-    call->is_done = behind == NULL;
     if (behind != NULL)
         engine_tell_behind(behind, call->text, sizeof(call->text));
+    call->rc = behind != NULL && is_refused ? rc : HF_OK;
+    call->is_done = behind == NULL || is_refused;
 }
 
 static void sync_over(struct engine *e, struct engine_call *call)
@@ -115,7 +137,9 @@ enum hf_code hf_engine_sync(struct hf_engine *he, uint32_t timeout_ms, struct hf
     struct engine_call over = {.fn = sync_over};
     call->fn = sync_call;
     bool is_done = engine_call_run(e, call, timeout_ms);
-    enum hf_code rc = is_done ? HF_OK : hf_err_set(err, HF_E_TIMEOUT, "%s", call->text);
+    enum hf_code rc = is_done ? call->rc : HF_E_TIMEOUT;
+    if (rc != HF_OK)
+        hf_err_set(err, rc, "%s", call->text);
     hf_free(call);
     engine_call_run(e, &over, 1000);
     return rc;

@@ -26,6 +26,7 @@ struct packs_ref {
     struct hf_packs *packs;
     atomic_bool is_busy;
     bool has_failed;
+    const struct hf_config_encryption *encryption; /* the configuration's */
     struct packs_ref *next;
 };
 
@@ -112,15 +113,33 @@ static enum hf_code steps_up(const struct hf_config_replica *conf, unsigned *up,
     return HF_E_INVALID;
 }
 
+/* A pack is encrypted as one object. */
+static bool is_same_key(const struct hf_config_encryption *a, const struct hf_config_encryption *b)
+{
+    bool is_same = a->enabled == b->enabled && a->key_files.n == b->key_files.n &&
+                   strcmp(or_empty(a->key_env), or_empty(b->key_env)) == 0 &&
+                   strcmp(or_empty(a->key_command), or_empty(b->key_command)) == 0;
+    for (size_t i = 0; is_same && i < a->key_files.n; i++)
+        is_same = strcmp(a->key_files.items[i], b->key_files.items[i]) == 0;
+    return is_same;
+}
+
+static enum hf_code check_key(const struct packs_ref *ref, const struct hf_config_replica *conf,
+                              struct hf_err *err)
+{
+    if (is_same_key(ref->encryption, &conf->encryption))
+        return HF_OK;
+    hf_err_set(err, HF_E_INVALID, "%s shares packs with replicas that have another encryption key",
+               conf->url);
+    hf_err_hint(err, "give them the same key, or packs of their own: pack-path, or another "
+                     "directory");
+    return HF_E_INVALID;
+}
+
 enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
                          struct hf_replica *r, struct hf_err *err)
 {
     unsigned up = 0;
-    if (conf->encryption.enabled)
-        return hf_err_set(
-            err, HF_E_UNSUPPORTED,
-            "%s: pack and encryption do not go together: a pack has no key of its own",
-            hf_replica_name(r));
     HF_TRY(steps_up(conf, &up, err));
     HF_AUTO_FREE char *base = NULL;
     HF_AUTO_FREE char *path = NULL;
@@ -135,12 +154,14 @@ enum hf_code engine_pack(struct engine *e, const struct hf_config_replica *conf,
     if (ref == NULL) {
         ref = hf_calloc(1, sizeof(*ref));
         ref->e = e;
+        ref->encryption = &conf->encryption;
         ref->task.run = tidy;
         ref->key = hf_steal(&key);
         ref->packs = hf_packs_new(hf_replica_store(r), base, interval, (uint64_t)own_age_ms(e));
         ref->next = e->packs;
         e->packs = ref;
     }
+    HF_TRY(check_key(ref, conf, err));
     hf_packs_hurry(ref->packs, interval);
     hf_replica_pack(r, ref->packs, up);
     return HF_OK;

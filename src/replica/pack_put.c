@@ -99,9 +99,14 @@ static void collect(struct hf_packs *p, const struct pack_wait *list, size_t n, 
     hf_assert(out->n == n);
 }
 
+/* In one piece of the right size: it is kept, and packs can be large. */
 static enum hf_code fill(struct hf_pack *pack, const struct pack_wait *list, struct hf_buf *buf,
                          struct hf_err *err)
 {
+    size_t size = HF_PACK_HEADER_SIZE;
+    for (size_t i = 0; i < pack->n; i++)
+        size += hf_pack_entry_size(pack->entries[i].path) + pack->entries[i].size;
+    HF_TRY(hf_buf_reserve(buf, size, err));
     HF_TRY(hf_pack_write(pack, buf, err));
     for (const struct pack_wait *w = list; w != NULL; w = w->next) {
         if (!w->has_result)
@@ -128,9 +133,7 @@ static enum hf_code write_pack(struct hf_packs *p, struct pack_wait *list, size_
                           err);
     pthread_mutex_lock(&p->lock);
     if (rc == HF_OK) {
-        uint8_t *bytes = hf_malloc(buf.len);
-        memcpy(bytes, buf.data, buf.len);
-        packs_add(p, &pack, bytes, buf.len);
+        packs_add(p, &pack, hf_steal(&buf.data), buf.len);
         p->known_ms = hf_clock_mono_ms();
     } else {
         p->is_stale = true;

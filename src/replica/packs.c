@@ -5,15 +5,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "os/gate.h"
 #include "replica/packs_int.h"
 
-enum {
-    FIRST_READ = 16 << 10, /* header and table of most packs */
-    TRUST_MAX_MS = 60000,
-};
+enum { TRUST_MAX_MS = 60000 };
 
 /* ---- life ---- */
 
@@ -29,6 +26,7 @@ struct hf_packs *hf_packs_new(struct hf_store *store, const char *base, uint64_t
     p->interval_ms = interval_ms;
     p->trust_ms = keep_ms / 2 < TRUST_MAX_MS ? keep_ms / 2 : TRUST_MAX_MS;
     p->queue_end = &p->queue;
+    p->gate = hf_gate_new(HF_LIMIT_PACK_BUSY);
     pthread_mutex_init(&p->io_lock, NULL);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->done, NULL);
@@ -68,6 +66,7 @@ void hf_packs_free(struct hf_packs *p)
     pthread_cond_destroy(&p->done);
     pthread_mutex_destroy(&p->lock);
     pthread_mutex_destroy(&p->io_lock);
+    hf_gate_free(p->gate);
     hf_free(p->items);
     hf_free(p->base);
     hf_free(p->dir);
@@ -127,6 +126,12 @@ void hf_packs_hurry(struct hf_packs *p, uint64_t interval_ms)
     if (interval_ms < p->interval_ms)
         p->interval_ms = interval_ms;
     pthread_mutex_unlock(&p->lock);
+}
+
+struct hf_gate *hf_packs_gate(struct hf_packs *p)
+{
+    hf_assert_magic(p, PACKS_MAGIC);
+    return p->gate;
 }
 
 char *hf_packs_object(const struct hf_packs *p, uint64_t number)
@@ -189,128 +194,7 @@ void packs_remove(struct hf_packs *p, size_t i)
     p->n_items--;
 }
 
-/* ---- loading ---- */
-
-struct listed {
-    uint64_t *numbers;
-    size_t n;
-    size_t cap;
-};
-
-static enum hf_code add_listed(void *arg, const struct hf_store_object *o, struct hf_err *err)
-{
-    (void)err;
-    struct listed *l = arg;
-    uint64_t number = 0;
-    if (!hf_pack_name_parse(o->name, &number))
-        return HF_OK;
-    if (l->n == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 64;
-        l->numbers = hf_realloc(l->numbers, l->cap, sizeof(*l->numbers));
-    }
-    l->numbers[l->n++] = number;
-    return HF_OK;
-}
-
-static enum hf_code read_all(struct hf_store_reader *r, uint8_t *data, size_t size, size_t *got,
-                             struct hf_err *err)
-{
-    *got = 0;
-    for (size_t n = 1; n > 0 && *got < size; *got += n)
-        HF_TRY(hf_store_reader_read(r, data + *got, size - *got, &n, err));
-    return HF_OK;
-}
-
-static enum hf_code read_table(struct hf_store_reader *r, uint8_t **data, struct hf_pack *out,
-                               struct hf_err *err)
-{
-    size_t got = 0;
-    size_t more = 0;
-    size_t size = 0;
-    HF_TRY(read_all(r, *data, FIRST_READ, &got, err));
-    if (got < HF_PACK_HEADER_SIZE)
-        return hf_err_set(err, HF_E_CORRUPT, "a pack of %zu bytes", got);
-    HF_TRY(hf_pack_head_size(*data, &size, err));
-    if (size > got) {
-        *data = hf_realloc(*data, size, 1);
-        HF_TRY(read_all(r, *data + got, size - got, &more, err));
-    }
-    if (size > got + more)
-        return hf_err_set(err, HF_E_CORRUPT, "a pack of %zu bytes, its table has %zu", got + more,
-                          size);
-    return hf_pack_parse(*data, size, out, err);
-}
-
-static enum hf_code read_pack(struct hf_packs *p, uint64_t number, struct hf_pack *out,
-                              struct hf_err *err)
-{
-    HF_AUTO_FREE char *name = hf_packs_object(p, number);
-    HF_AUTO_FREE uint8_t *data = hf_malloc(FIRST_READ);
-    struct hf_store_reader *r = NULL;
-    HF_TRY(hf_store_reader_new(p->store, name, 0, &r, err));
-    enum hf_code rc = read_table(r, &data, out, err);
-    hf_store_reader_free(r);
-    if (rc == HF_OK && out->number != number) {
-        hf_pack_deinit(out);
-        rc = hf_err_set(err, HF_E_CORRUPT, "the pack says another number");
-    }
-    return rc == HF_OK ? HF_OK : hf_err_wrap(err, "%s/%s", hf_store_url(p->store), name);
-}
-
-static void touch_members(struct hf_packs *p, const struct hf_pack *pack)
-{
-    for (size_t i = 0; i < pack->n; i++) {
-        struct hf_packs_member *m = packs_member(p, pack->entries[i].path);
-        if (m != NULL)
-            m->is_touched = true;
-    }
-}
-
-/* A damaged pack must not keep what is in the others from being restored: what it held is missing,
- * and who needs it will say so. */
-static enum hf_code load_one(struct hf_packs *p, uint64_t number, struct hf_err *err)
-{
-    struct hf_pack pack = {.number = number};
-    struct hf_err local = HF_ERR_INIT;
-    enum hf_code rc = read_pack(p, number, &pack, &local);
-    bool is_damaged = rc == HF_E_CORRUPT;
-    if (rc == HF_E_NOT_FOUND)
-        return HF_OK; /* deleted meanwhile */
-    if (is_damaged) {
-        hf_log(HF_LOG_ERROR, "pack is damaged", HF_F_ERR(&local), HF_F_END);
-        pack = (struct hf_pack){.number = number};
-        rc = HF_OK;
-    }
-    if (rc != HF_OK) {
-        if (err != NULL)
-            *err = local;
-        return rc;
-    }
-    pthread_mutex_lock(&p->lock);
-    if (p->is_loaded)
-        touch_members(p, &pack);
-    packs_add(p, &pack, NULL, 0);
-    if (is_damaged)
-        p->items[p->n_items - 1].n_kept = 1; /* never deleted */
-    pthread_mutex_unlock(&p->lock);
-    return HF_OK;
-}
-
-/* lock held. What is not listed any more; a pack behind the newest listed one may be younger than
- * the list. */
-static void drop_gone(struct hf_packs *p, const struct listed *l)
-{
-    uint64_t newest = l->n == 0 ? 0 : l->numbers[l->n - 1];
-    size_t at = 0;
-    for (size_t i = 0; i < p->n_items && p->items[i].number < newest;) {
-        while (l->numbers[at] < p->items[i].number)
-            at++;
-        if (l->numbers[at] == p->items[i].number)
-            i++;
-        else
-            packs_remove(p, i);
-    }
-}
+/* ---- looking ---- */
 
 uint64_t hf_packs_next(struct hf_packs *p)
 {
@@ -318,31 +202,6 @@ uint64_t hf_packs_next(struct hf_packs *p)
     uint64_t next = packs_next_number(p);
     pthread_mutex_unlock(&p->lock);
     return next;
-}
-
-enum hf_code packs_load(struct hf_packs *p, struct hf_err *err)
-{
-    struct listed l = {0};
-    uint64_t begin_ms = hf_clock_mono_ms();
-    enum hf_code rc = hf_store_list(p->store, p->dir, NULL, add_listed, &l, err);
-    uint64_t next = hf_packs_next(p);
-    pthread_mutex_lock(&p->lock);
-    if (rc == HF_OK)
-        drop_gone(p, &l);
-    pthread_mutex_unlock(&p->lock);
-    for (size_t i = 0; rc == HF_OK && i < l.n; i++) {
-        if (l.numbers[i] >= next)
-            rc = load_one(p, l.numbers[i], err);
-    }
-    hf_free(l.numbers);
-    if (rc != HF_OK)
-        return hf_err_wrap(err, "read the packs in %s of %s", p->dir, hf_store_url(p->store));
-    pthread_mutex_lock(&p->lock);
-    p->is_loaded = true;
-    p->is_stale = false;
-    p->known_ms = begin_ms;
-    pthread_mutex_unlock(&p->lock);
-    return HF_OK;
 }
 
 static bool must_load(struct hf_packs *p)
@@ -422,7 +281,7 @@ static enum hf_code read_part(struct hf_packs *p, const char *object,
     struct hf_store_reader *r = NULL;
     HF_TRY(hf_buf_reserve(buf, info->size, err));
     HF_TRY(hf_store_reader_new(p->store, object, info->offset, &r, err));
-    enum hf_code rc = read_all(r, (uint8_t *)buf->data, info->size, &buf->len, err);
+    enum hf_code rc = packs_read_all(r, (uint8_t *)buf->data, info->size, &buf->len, err);
     hf_store_reader_free(r);
     return rc;
 }

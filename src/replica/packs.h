@@ -47,6 +47,10 @@ HF_MUST enum hf_code hf_packs_refresh(struct hf_packs *p, struct hf_err *err);
  * on. */
 void hf_packs_list(struct hf_packs *p, const char *path, uint64_t from, uint64_t after,
                    struct hf_ltx_list *out);
+/* A pack from number `from` on whose table is damaged, and which may hold what comes after txid,
+ * the end of what is known of a replica, committed at time_ms. 0: there is none. */
+uint64_t hf_packs_hides(struct hf_packs *p, const char *path, uint64_t from, uint64_t txid,
+                        int64_t time_ms);
 /* The next pack's number as far as known. */
 uint64_t hf_packs_next(struct hf_packs *p);
 
@@ -55,6 +59,9 @@ uint64_t hf_packs_next(struct hf_packs *p);
 HF_MUST enum hf_code hf_packs_put(struct hf_packs *p, struct hf_packs_member *m,
                                   const struct hf_ltx_header *h, const void *data, size_t len,
                                   struct hf_err *err);
+
+/* Of its many putters so many do at once what takes memory: not held while one waits in a put. */
+struct hf_gate *hf_packs_gate(struct hf_packs *p);
 
 /* The object a file is in; the caller frees. */
 char *hf_packs_object(const struct hf_packs *p, uint64_t number);

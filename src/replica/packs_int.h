@@ -1,5 +1,6 @@
 /*
- * What packs.c (tables), pack_put.c (writing) and pack_tidy.c (deleting) share. Private to them.
+ * What packs.c (what is known), pack_load.c (looking), pack_put.c (writing) and pack_tidy.c
+ * (deleting) share. Private to them.
  */
 #ifndef HF_REPLICA_PACKS_INT_H
 #define HF_REPLICA_PACKS_INT_H
@@ -26,6 +27,8 @@ struct pack_item {
     size_t n_kept;     /* entries that are not; those elsewhere never count */
     uint8_t *bytes;    /* the whole object, or NULL */
     size_t size;       /* of bytes */
+    int64_t listed_ms; /* the object's time; 0: it is ours */
+    bool is_damaged;   /* what it holds is not known */
 };
 
 /* A file that waits for its pack; lives on its putter's stack. */
@@ -47,6 +50,7 @@ struct hf_packs {
     char *dir; /* base and "packs" */
     uint64_t writer;
     uint64_t interval_ms;
+    struct hf_gate *gate;
     uint64_t trust_ms;       /* what is known is believed for so long */
     pthread_mutex_t io_lock; /* taken before lock */
     pthread_mutex_t lock;    /* guards what follows */
@@ -72,6 +76,9 @@ struct hf_packs {
 
 /* io_lock held. Reads what is new; a member somebody else packed changes of is touched. */
 HF_MUST enum hf_code packs_load(struct hf_packs *p, struct hf_err *err);
+/* Up to size bytes; *got is fewer only at the end. */
+HF_MUST enum hf_code packs_read_all(struct hf_store_reader *r, uint8_t *data, size_t size,
+                                    size_t *got, struct hf_err *err);
 /* lock held. Takes pack (and bytes, may be NULL) as the newest item. */
 void packs_add(struct hf_packs *p, struct hf_pack *take_pack, uint8_t *take_bytes, size_t size);
 /* lock held. */

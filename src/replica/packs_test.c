@@ -13,6 +13,7 @@
 #include "replica/compact.h"
 #include "replica/kit_test.h"
 #include "replica/packs.h"
+#include "replica/restore.h"
 
 enum { KEEP_MS = 60000 };
 
@@ -147,17 +148,23 @@ static void test_compaction(void **state)
     hf_ltx_list_deinit(&l);
 }
 
+static void damage(const char *pack)
+{
+    HF_AUTO_FREE char *name = hf_asprintf("rep/packs/%s.pack", pack);
+    HF_AUTO_FREE char *path = kit_path(&kit, name);
+    struct hf_file f = HF_FILE_CLOSED;
+    assert_int_equal(hf_file_open(path, HF_FILE_WRITE, 0600, &f, NULL), HF_OK);
+    assert_int_equal(hf_file_write_at(&f, "XX", 2, 70, NULL), HF_OK);
+    hf_file_close(&f);
+}
+
 /* One damaged pack: what is in the others is found. */
 static void test_damaged_pack(void **state)
 {
     (void)state;
     for (int i = 0; i < 3; i++)
         kit_commit(&kit);
-    HF_AUTO_FREE char *path = kit_path(&kit, "rep/packs/0000000000000002.pack");
-    struct hf_file f = HF_FILE_CLOSED;
-    assert_int_equal(hf_file_open(path, HF_FILE_WRITE, 0600, &f, NULL), HF_OK);
-    assert_int_equal(hf_file_write_at(&f, "XX", 2, 70, NULL), HF_OK);
-    hf_file_close(&f);
+    damage("0000000000000002");
     struct hf_replica *reader = other("db", NULL);
     struct hf_ltx_list l = {NULL, 0, 0};
     list(reader, 0, &l);
@@ -166,6 +173,54 @@ static void test_damaged_pack(void **state)
     assert_int_equal(l.items[1].max_txid, 2);
     assert_int_equal(l.items[2].max_txid, 4);
     hf_ltx_list_deinit(&l);
+    hf_replica_free(reader);
+}
+
+static enum hf_code plan(struct hf_replica *r, enum hf_target_kind kind, uint64_t txid,
+                         struct hf_err *err)
+{
+    struct hf_restore_options o = {.target = {.kind = kind, .txid = txid, .time_ms = kit.now_ms}};
+    struct hf_restore_plan p;
+    hf_err_reset(err);
+    enum hf_code rc = hf_restore_plan_make(r, &o, &p, err);
+    if (rc == HF_OK)
+        hf_restore_plan_deinit(&p);
+    return rc;
+}
+
+/* What a pack held that can't be read is not known: the newest state is refused, not silently an
+ * older one, until something shows that nothing is missing. */
+static void test_damaged_end(void **state)
+{
+    (void)state;
+    struct hf_err err = HF_ERR_INIT;
+    for (int i = 0; i < 3; i++) {
+        kit.now_ms += 1000;
+        kit_commit(&kit);
+    }
+    damage("0000000000000003");
+    struct hf_replica *reader = other("db", NULL);
+    assert_int_equal(plan(reader, HF_TARGET_LATEST, 0, &err), HF_E_CORRUPT);
+    assert_non_null(strstr(err.text, "0000000000000003.pack"));
+    assert_non_null(strstr(err.text, "after TXID 0000000000000003"));
+    assert_non_null(strstr(err.hint, "-txid 0000000000000003"));
+    kit.now_ms -= 1000; /* of TXID 3 */
+    assert_int_equal(plan(reader, HF_TARGET_TIME, 0, &err), HF_E_CORRUPT);
+    kit.now_ms -= 1000; /* TXID 3 shows that nothing lies between */
+    assert_int_equal(plan(reader, HF_TARGET_TIME, 0, &err), HF_OK);
+    kit.now_ms += 2000;
+    assert_int_equal(plan(reader, HF_TARGET_TXID, 3, &err), HF_OK);
+    hf_replica_free(reader);
+    /* The writer knows what it wrote, and goes on; L1 then holds it. */
+    assert_int_equal(plan(kit.replica, HF_TARGET_LATEST, 0, &err), HF_OK);
+    kit_commit(&kit);
+    reader = other("db", NULL);
+    assert_int_equal(plan(reader, HF_TARGET_LATEST, 0, &err), HF_E_CORRUPT);
+    assert_non_null(strstr(err.text, "are missing"));
+    struct hf_page_hook none = {NULL, NULL};
+    struct hf_compact_result res;
+    assert_int_equal(hf_compact_level(kit.replica, 1, HF_LTX_FORM_BLOCK, none, &res, &err), HF_OK);
+    assert_int_equal(plan(reader, HF_TARGET_LATEST, 0, &err), HF_OK);
     hf_replica_free(reader);
 }
 
@@ -398,6 +453,7 @@ int main(void)
         T(test_look),
         T(test_compaction),
         T(test_damaged_pack),
+        T(test_damaged_end),
         T(test_two_writers),
         T(test_two_writers_large),
         T(test_puts_share_packs),

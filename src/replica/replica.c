@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "os/gate.h"
 
 /* ---- lists ---- */
 
@@ -128,8 +129,11 @@ static int by_txid(const void *a, const void *b)
         return x->min_txid < y->min_txid ? -1 : 1;
     if (x->max_txid != y->max_txid)
         return x->max_txid < y->max_txid ? -1 : 1;
-    return x->pack < y->pack ? -1 : x->pack > y->pack; /* an object before its copy in a pack */
-    ;
+    /* an object before its copy in a pack; of two packs the later one, whose writer may not have
+     * been able to read the earlier */
+    uint64_t a_last = x->pack - 1;
+    uint64_t b_last = y->pack - 1;
+    return a_last > b_last ? -1 : a_last < b_last;
 }
 
 static void sort_list(struct hf_ltx_list *l, size_t from)
@@ -252,6 +256,12 @@ static enum hf_code write_marker(struct hf_replica *r, struct hf_err *err)
 static bool is_packable(const struct hf_replica *r, int level, const struct hf_ltx_header *h)
 {
     return r->member != NULL && level == 0 && h->min_txid > 1;
+}
+
+struct hf_gate *hf_replica_gate(struct hf_replica *r)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    return r->member == NULL ? NULL : hf_packs_gate(r->packs);
 }
 
 /* An L0 file of its own beside packs: they say that its TXIDs are taken. */
@@ -454,6 +464,28 @@ enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out, 
     return HF_OK;
 }
 
+enum hf_code hf_replica_check_end(struct hf_replica *r, const struct hf_ltx_info *last,
+                                  struct hf_err *err)
+{
+    struct hf_packs *packs = replica_packs_of(r);
+    uint64_t end = last->max_txid;
+    struct hf_ltx_header h;
+    if (packs == NULL || !has_marker_for(r, UINT64_MAX) ||
+        hf_packs_hides(packs, r->packs_path, r->packs_from, end, INT64_MIN) == 0)
+        return HF_OK;
+    HF_TRY(hf_replica_read_header(r, last, &h, err)); /* lists may tell when it was put */
+    uint64_t number = hf_packs_hides(packs, r->packs_path, r->packs_from, end, h.timestamp_ms);
+    if (number == 0)
+        return HF_OK;
+    char txid[HF_TXID_TEXT];
+    hf_txid_format(end, txid);
+    HF_AUTO_FREE char *object = hf_packs_object(packs, number);
+    hf_err_set(err, HF_E_CORRUPT, "%s/%s: its table is damaged; it may hold changes after TXID %s",
+               hf_store_url(r->store), object, txid);
+    hf_err_hint(err, "-txid %s restores what is whole", txid);
+    return HF_E_CORRUPT;
+}
+
 enum hf_code hf_replica_position(struct hf_replica *r, uint64_t *txid, struct hf_err *err)
 {
     struct hf_ltx_list all = {NULL, 0, 0};
@@ -489,10 +521,13 @@ enum hf_code hf_replica_put(struct hf_replica *r, int level, const struct hf_ltx
     }
     HF_TRY(reserve(r, level, h, err));
     HF_AUTO_FREE char *name = hf_replica_object(r, &info);
-    HF_TRY(hf_store_put(r->store, name, data, len, HF_STORE_CREATE_ONLY, info.time_ms, err));
-    if (r->kept != NULL && level == 0)
+    hf_gate_enter(hf_replica_gate(r));
+    enum hf_code rc =
+        hf_store_put(r->store, name, data, len, HF_STORE_CREATE_ONLY, info.time_ms, err);
+    hf_gate_leave(hf_replica_gate(r));
+    if (rc == HF_OK && r->kept != NULL && level == 0)
         hf_kept_add(r->kept, &r->kept_files, &info, data, len);
-    return HF_OK;
+    return rc;
 }
 
 enum hf_code hf_replica_writer_new(struct hf_replica *r, int level, const struct hf_ltx_header *h,

@@ -74,11 +74,17 @@ HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t a
 /* The L0 file of these TXIDs, in a pack or not: fills size, time and pack. HF_E_NOT_FOUND. */
 HF_MUST enum hf_code hf_replica_look(struct hf_replica *r, struct hf_ltx_info *info,
                                      struct hf_err *err);
+/* To be entered by who encodes its files on one of many threads; NULL: it is not packed. */
+struct hf_gate *hf_replica_gate(struct hf_replica *r);
 /* A directory to watch for new L0 files, or NULL; see hf_store_watch_dir. */
 char *hf_replica_watch_dir(struct hf_replica *r);
 /* All ten levels. */
 HF_MUST enum hf_code hf_replica_list_all(struct hf_replica *r, struct hf_ltx_list *out,
                                          struct hf_err *err);
+/* What was listed ends with last: is that all there is? HF_E_CORRUPT: a pack that can't be read may
+ * hold more. Costs a request only when there is such a pack. */
+HF_MUST enum hf_code hf_replica_check_end(struct hf_replica *r, const struct hf_ltx_info *last,
+                                          struct hf_err *err);
 /* Highest max TXID over all levels; 0 for an empty replica. */
 HF_MUST enum hf_code hf_replica_position(struct hf_replica *r, uint64_t *txid, struct hf_err *err);
 

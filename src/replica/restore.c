@@ -52,6 +52,17 @@ static void use_ltx(struct hf_restore_plan *p)
         p->bytes += p->files.items[i].size;
 }
 
+/* Nothing listed goes on from the plan's end: a pack that can't be read must not pass for none. */
+static enum hf_code check_end(struct hf_replica *r, const struct hf_restore_options *o,
+                              const struct hf_ltx_list *all, const struct hf_ltx_list *files,
+                              struct hf_err *err)
+{
+    const struct hf_ltx_info *last = &files->items[files->len - 1];
+    if (o->target.kind == HF_TARGET_TXID || hf_plan_reach(all, last->max_txid) != last->max_txid)
+        return HF_OK;
+    return hf_replica_check_end(r, last, err);
+}
+
 /* A replica may hold both layouts, after an upgrade: the fresher one is meant. A TXID is LTX, a
  * generation is 0.3. */
 static enum hf_code choose(struct hf_replica *r, const struct hf_restore_options *o,
@@ -75,6 +86,8 @@ static enum hf_code choose(struct hf_replica *r, const struct hf_restore_options
         rc = hf_replica_settle_times(r, &all, o->target.time_ms, err);
     if (rc == HF_OK)
         rc = hf_plan_restore(&all, &o->target, &p->files, err);
+    if (rc == HF_OK)
+        rc = check_end(r, o, &all, &p->files, err);
     hf_ltx_list_deinit(&all);
     bool has_ltx = p->files.len > 0;
     if (has_ltx)
@@ -233,7 +246,7 @@ static bool v3_step(void *arg, uint64_t done, uint64_t total)
 
 static enum hf_code write_v3(struct restore *t, struct hf_err *err)
 {
-    struct hf_v3_output to = {t->temp, t->perm, t->dir, v3_step, t};
+    struct hf_v3_output to = {t->temp, t->perm, t->dir, requests_of(t->options), v3_step, t};
     uint32_t page_size = 0;
     HF_TRY(hf_v3_restore(t->replica, &t->plan->v3, &to, &t->result.bytes, &page_size, err));
     t->result.pages = t->result.bytes / page_size;

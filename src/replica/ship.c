@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "os/gate.h"
 
 enum {
     ONE_PUT_BYTES = 4 << 20, /* encoded size up to which a file is built in memory */
@@ -158,10 +159,23 @@ static enum hf_code ship_small(const struct hf_ship *s, const struct hf_batch *b
     struct hf_buf buf;
     hf_buf_init(&buf, SINK_MAX);
     struct hf_sink sink = {write_buf, &buf};
+    hf_gate_enter(hf_replica_gate(s->replica));
     enum hf_code rc = encode(s, batch, h, sink, bytes, err);
+    hf_gate_leave(hf_replica_gate(s->replica));
     if (rc == HF_OK)
         rc = hf_replica_put(s->replica, level_of(s), h, buf.data, buf.len, err);
     hf_buf_deinit(&buf);
+    return rc;
+}
+
+static enum hf_code send_large(const struct hf_ship *s, const struct hf_batch *batch,
+                               const struct hf_ltx_header *h, struct hf_store_writer *w,
+                               uint64_t *bytes, struct hf_err *err)
+{
+    enum hf_code rc = encode(s, batch, h, hf_replica_sink(w), bytes, err);
+    if (rc == HF_OK)
+        return hf_store_writer_commit(w, err);
+    hf_store_writer_abort(w);
     return rc;
 }
 
@@ -170,10 +184,9 @@ static enum hf_code ship_large(const struct hf_ship *s, const struct hf_batch *b
 {
     struct hf_store_writer *w = NULL;
     HF_TRY(hf_replica_writer_new(s->replica, level_of(s), h, &w, err));
-    enum hf_code rc = encode(s, batch, h, hf_replica_sink(w), bytes, err);
-    if (rc == HF_OK)
-        return hf_store_writer_commit(w, err);
-    hf_store_writer_abort(w);
+    hf_gate_enter(hf_replica_gate(s->replica));
+    enum hf_code rc = send_large(s, batch, h, w, bytes, err);
+    hf_gate_leave(hf_replica_gate(s->replica));
     return rc;
 }
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "os/file.h"
+#include "replica/fetch.h"
 #include "replica/image.h"
 #include "sqlite/wal.h"
 
@@ -206,10 +207,18 @@ void hf_v3_plan_deinit(struct hf_v3_plan *plan)
 
 /* ---- decompressing ---- */
 
+/* One object: fetched ahead, or read here. */
+struct input {
+    struct hf_fetched *fetched;
+    struct hf_store_reader *reader;
+};
+
 struct restore {
     struct hf_replica *replica;
     const struct hf_v3_plan *plan;
     const struct hf_v3_output *to;
+    struct hf_fetch *fetch;    /* NULL: the store is local */
+    struct hf_fetched **ahead; /* the snapshot, then the segments; NULL: not fetched */
     LZ4F_dctx *lz4;
     uint8_t *in;
     uint8_t *out;
@@ -254,14 +263,21 @@ static bool is_age(const uint8_t *data, size_t len)
     return len >= sizeof(magic) - 1 && memcmp(data, magic, sizeof(magic) - 1) == 0;
 }
 
-static enum hf_code inflate_all(struct restore *t, struct hf_store_reader *reader,
-                                const char *object, struct hf_err *err)
+static enum hf_code read_more(const struct input *in, uint8_t *buf, size_t cap, size_t *got,
+                              struct hf_err *err)
+{
+    return in->fetched != NULL ? hf_fetched_read(in->fetched, buf, cap, got, err)
+                               : hf_store_reader_read(in->reader, buf, cap, got, err);
+}
+
+static enum hf_code inflate_all(struct restore *t, const struct input *in, const char *object,
+                                struct hf_err *err)
 {
     size_t left = 1; /* 0 once a frame has ended */
     LZ4F_resetDecompressionContext(t->lz4);
     for (bool is_first = true;; is_first = false) {
         size_t got = 0;
-        HF_TRY(hf_store_reader_read(reader, t->in, BUFFER, &got, err));
+        HF_TRY(read_more(in, t->in, BUFFER, &got, err));
         if (is_first && is_age(t->in, got)) {
             hf_err_set(err, HF_E_UNSUPPORTED, "%s is encrypted with age", object);
             hf_err_hint(err, "restore it with Litestream 0.3 and its age key");
@@ -277,12 +293,15 @@ static enum hf_code inflate_all(struct restore *t, struct hf_store_reader *reade
     return left == 0 ? HF_OK : hf_err_set(err, HF_E_CORRUPT, "%s: the LZ4 frame is cut", object);
 }
 
-static enum hf_code inflate(struct restore *t, const char *object, struct hf_err *err)
+/* fetched: NULL if it is not fetched ahead. */
+static enum hf_code inflate(struct restore *t, const char *object, struct hf_fetched *fetched,
+                            struct hf_err *err)
 {
-    struct hf_store_reader *reader = NULL;
-    HF_TRY(hf_store_reader_new(hf_replica_store(t->replica), object, 0, &reader, err));
-    enum hf_code rc = inflate_all(t, reader, object, err);
-    hf_store_reader_free(reader);
+    struct input in = {.fetched = fetched};
+    if (fetched == NULL)
+        HF_TRY(hf_store_reader_new(hf_replica_store(t->replica), object, 0, &in.reader, err));
+    enum hf_code rc = inflate_all(t, &in, object, err);
+    hf_store_reader_free(in.reader);
     return rc;
 }
 
@@ -293,7 +312,7 @@ static enum hf_code write_snapshot(struct restore *t, struct hf_err *err)
     uint8_t head[100];
     t->is_in_image = true;
     t->end = 0;
-    HF_TRY(inflate(t, t->plan->snapshot, err));
+    HF_TRY(inflate(t, t->plan->snapshot, t->ahead[0], err));
     HF_TRY(hf_image_finish(t->image, err));
     t->is_in_image = false;
     t->size = t->end;
@@ -319,7 +338,7 @@ static enum hf_code join(struct restore *t, size_t from, size_t to, struct hf_er
             return hf_err_set(err, HF_E_CORRUPT,
                               "generation %s: WAL segment %08x_%08llx is missing (next is %s)",
                               t->plan->generation, s->index, (unsigned long long)t->end, s->object);
-        HF_TRY(inflate(t, s->object, err));
+        HF_TRY(inflate(t, s->object, t->ahead[1 + i], err));
     }
     return HF_OK;
 }
@@ -423,6 +442,21 @@ static enum hf_code write_all(struct restore *t, struct hf_err *err)
     return hf_file_sync(hf_image_file(t->image), err);
 }
 
+/* From a server, several at once: the snapshot first, then the segments in their order. */
+static enum hf_code begin_fetch(struct restore *t, struct hf_err *err)
+{
+    const struct hf_v3_plan *p = t->plan;
+    struct hf_store *store = hf_replica_store(t->replica);
+    t->ahead = hf_calloc(p->len + 1, sizeof(*t->ahead));
+    if (hf_store_is_local(store))
+        return HF_OK;
+    t->fetch = hf_fetch_new(store, t->to->requests, t->to->spill_dir);
+    t->ahead[0] = hf_fetch_add(t->fetch, p->snapshot, p->snapshot_size);
+    for (size_t i = 0; i < p->len; i++)
+        t->ahead[1 + i] = hf_fetch_add(t->fetch, p->segments[i].object, p->segments[i].size);
+    return hf_fetch_start(t->fetch, err);
+}
+
 enum hf_code hf_v3_restore(struct hf_replica *r, const struct hf_v3_plan *plan,
                            const struct hf_v3_output *to, uint64_t *bytes, uint32_t *page_size,
                            struct hf_err *err)
@@ -440,7 +474,11 @@ enum hf_code hf_v3_restore(struct hf_replica *r, const struct hf_v3_plan *plan,
         hf_assert(!LZ4F_isError(LZ4F_createDecompressionContext(&t.lz4, LZ4F_VERSION)));
         t.in = hf_malloc(BUFFER);
         t.out = hf_malloc(BUFFER);
-        rc = write_all(&t, err);
+        rc = begin_fetch(&t, err);
+        if (rc == HF_OK)
+            rc = write_all(&t, err);
+        hf_fetch_free(t.fetch);
+        hf_free(t.ahead);
         LZ4F_freeDecompressionContext(t.lz4);
         hf_free(t.in);
         hf_free(t.out);

@@ -53,7 +53,8 @@ void hf_v3_plan_deinit(struct hf_v3_plan *plan);
 struct hf_v3_output {
     const char *path; /* created; HF_E_EXISTS if there. Left as it is on failure */
     uint32_t perm;
-    const char *spill_dir; /* for one WAL at a time */
+    const char *spill_dir; /* for one WAL at a time, and what a server gives faster than is read */
+    unsigned requests;     /* to a server at once, 1 to HF_FETCH_REQUESTS */
     bool (*step)(void *arg, uint64_t done,
                  uint64_t total); /* object bytes; false = stop; or NULL */
     void *arg;

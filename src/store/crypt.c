@@ -22,17 +22,26 @@ struct crypt {
     bool bind_path;
 };
 
-/* A subject of ours: the key is looked up later, for reading. */
+static const char *shared_name(const char *name)
+{
+    while (strncmp(name, "../", 3) == 0)
+        name += 3;
+    return name;
+}
+
+/* A subject of ours: the key is looked up later, for reading. What several replicas share has one
+ * name, from however far below it is looked at. */
 static struct hf_seal_subject subject(const struct crypt *c, const char *name)
 {
+    name = shared_name(name);
     return (struct hf_seal_subject){hf_keyring_key(c->ring, 0), name, c->path};
 }
 
 static void begin(const struct crypt *c, struct hf_seal *s, const char *name, uint8_t *header)
 {
     struct hf_seal_subject what = subject(c, name);
-    hf_seal_begin(s, &what, hf_keyring_id(c->ring, 0), c->bind_path ? HF_SEAL_PATH_BOUND : 0,
-                  header);
+    bool is_bound = c->bind_path && what.name == name;
+    hf_seal_begin(s, &what, hf_keyring_id(c->ring, 0), is_bound ? HF_SEAL_PATH_BOUND : 0, header);
 }
 
 static enum hf_code plain_refused(struct hf_err *err)

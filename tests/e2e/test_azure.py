@@ -1,5 +1,6 @@
 """Azure Blob Storage, on Azurite: both ways with the real Litestream, following, and what happens
 when the store fails in between."""
+import os
 import time
 
 import pytest
@@ -223,3 +224,25 @@ def test_says_what_is_wrong(container, holdfast, make_db, tmp_path, monkeypatch)
     r = holdfast("restore", "-o", out, azure.url(container, "app"))
     r.failed(12, "403")
     assert "c2VjcmV0" not in r.err
+
+def test_restores_a_replica_of_litestream_03(azurite, holdfast, tmp_path):
+    """Snapshot and segments are fetched side by side; the result is what the same replica gives as a directory."""
+    fixture = os.path.join(azure.ROOT, "tests/fixtures/ltx/rep03")
+    container = azure.Container(azurite.port, "v3%x" % (time.time_ns() & 0xffffffff))
+    n = 0
+    for d, _, names in os.walk(fixture):
+        for name in names:
+            path = os.path.join(d, name)
+            with open(path, "rb") as f:
+                body = f.read()
+            blob = "old/" + os.path.relpath(path, fixture)
+            assert container.call("PUT", blob, headers={"x-ms-blob-type": "BlockBlob"}, body=body)[0] == 201
+            n += 1
+    assert n > 2
+    far, near = str(tmp_path / "far.db"), str(tmp_path / "near.db")
+    holdfast("restore", "-o", near, "file://" + fixture).ok()
+    for parallel in ("1", "8"):
+        replicas.remove_db(far)
+        holdfast("restore", "-parallelism", parallel, "-o", far, azure.url(container, "old")).ok()
+        with open(far, "rb") as a, open(near, "rb") as b:
+            assert a.read() == b.read()

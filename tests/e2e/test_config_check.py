@@ -29,3 +29,26 @@ def test_unknown_key_fails_both(holdfast, tmp_path):
 def test_explain_tells_the_difference(holdfast):
     assert "Unlike Litestream: it counts, as in 0.3" in holdfast("config", "explain", "dbs[].replica.retention").ok().out
     assert "Has no effect: a log is never truncated by force" in holdfast("config", "explain", "truncate-page-n").ok().out
+
+
+def test_files_of_secrets(holdfast, tmp_path):
+    """What others may read is named once, with its mode and what to do; nothing is refused."""
+    key, ssh = tmp_path / "enc.key", tmp_path / "id_ed25519"
+    key.write_text("00" * 32 + "\n")
+    ssh.write_text("x")
+    key.chmod(0o640)
+    ssh.chmod(0o600)
+    dbs = "".join("  - {path: /d%d, replica: {url: 'sftp://u@h/r%d', key-path: %s, host-key: ssh-ed25519 AAAA, "
+                  "encryption: {key-file: %s}}}\n" % (i, i, ssh, key) for i in range(2))
+    conf = tmp_path / "x.yml"
+    conf.write_text("dbs:\n" + dbs)
+    r = holdfast("config", "check", conf).ok()
+    assert r.err.count("warning:") == 1
+    assert "(and in 1 more place)" in r.err
+    assert "%s has mode 0640: others than its owner can read the secret in it (chmod 600 %s)" % (key, key) in r.err
+    key.chmod(0o600)
+    ssh.chmod(0o644)
+    r = holdfast("config", "check", conf, "--json").ok()
+    assert [w["kind"] for w in r.json()["warnings"] if w["kind"] != "differs"] == ["exposed"]
+    ssh.chmod(0o600)
+    assert "warning:" not in holdfast("config", "check", conf).ok().err

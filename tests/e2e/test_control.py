@@ -221,6 +221,18 @@ def test_unregistered_stays_so_in_a_watched_directory(holdfast, make_db, tmp_pat
     assert p.stop() == 0
 
 
+def test_socket_out_of_the_configuration(served, holdfast, tmp_path):
+    """Who names the configuration need not know where its socket is."""
+    assert served.db in holdfast("list", "-config", served.conf).ok().out
+    assert "pid:" in holdfast("info", env={"HOLDFAST_CONFIG": served.conf}).ok().out
+    got = holdfast("sync", "-wait", "-json", "-config", served.conf, served.db).ok().json()
+    assert got["replica_txid"] == got["txid"]
+    off = tmp_path / "off.yml"
+    off.write_text("dbs:\n  - {path: %s, replica: {type: file, path: %s}}\n" % (served.db, tmp_path / "r"))
+    holdfast("info", "-config", str(off)).failed(2, "off.yml does not turn the control socket on", "-socket")
+    holdfast("info", "-config", str(tmp_path / "none.yml")).failed(3, "none.yml")
+
+
 def test_socket_file(served, holdfast):
     assert stat.S_IMODE(os.stat(served.sock).st_mode) == 0o640
     # A second process is refused and says why; one that was killed leaves a socket that is replaced.

@@ -300,13 +300,18 @@ def test_wrong_place(holdfast, make_db, tmp_path):
     assert r.code != 0 and "pack-path" in r.err, r.err
 
 
-def test_not_with_encryption(holdfast, make_db, tmp_path):
-    db = make_db()
-    c = replicas.config(str(tmp_path / "c.yml"), {db: {
+def test_one_key_for_all_that_share(holdfast, make_db, tmp_path):
+    """A pack is one object: who shares it shares its key; and it is bound to no replica's path."""
+    env = {"PACK_KEY": "00" * 32}
+    dbs = [make_db("a.db"), make_db("b.db")]
+    c = replicas.config(str(tmp_path / "c.yml"), {db: dict(
+        {"type": "file", "path": str(tmp_path / "rep" / str(i)), "pack": True},
+        **({"encryption": {"key-env": "PACK_KEY"}} if i else {})) for i, db in enumerate(dbs)})
+    holdfast("replicate", "-once", "-config", c, env=env).failed(2, "shares packs with replicas that have another", "pack-path")
+    c = replicas.config(str(tmp_path / "c.yml"), {dbs[0]: {
         "type": "file", "path": str(tmp_path / "rep" / "a"), "pack": True,
-        "encryption": {"key-env": "PACK_KEY"}}})
-    r = holdfast("replicate", "-once", "-config", c, env={"PACK_KEY": "00" * 32})
-    assert r.code != 0 and "pack and encryption" in r.err, r.err
+        "encryption": {"key-env": "PACK_KEY", "bind-path": True}}})
+    holdfast("replicate", "-once", "-config", c, env=env).failed(2, "pack and encryption.bind-path")
     assert not (tmp_path / "rep").exists()
 
 
