@@ -149,8 +149,7 @@ class Holdfast(Adapter):
 
 
 class HoldfastPack(Holdfast):
-    """With `pack: true`: one object an interval for all databases. Lag by objects means nothing here
-    (an object is not of one database); requests, CPU and what is restored do."""
+    """With `pack: true`: one object an interval for all databases; the harness looks into it."""
     name = "holdfast-pack"
 
     def replica_extra(self, d):

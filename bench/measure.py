@@ -355,12 +355,29 @@ class FileReplica:
 
 
 # ---------------------------------------------------------------- lag
+def unpack(path):
+    """The LTX files of one of holdfast's packs, each in a file of its own (docs/formats/pack.md)."""
+    with open(path, "rb") as f:
+        data = f.read()
+    if data[:8] != b"HFPACK01":
+        return [path]
+    out, at = [], 64
+    for i in range(int.from_bytes(data[12:16], "big")):
+        start, size = (int.from_bytes(data[at + k:at + k + 8], "big") for k in (24, 32))
+        at += 52 + int.from_bytes(data[at + 50:at + 52], "big")
+        if size:
+            out.append("%s.%d.ltx" % (path, i))
+            with open(out[-1], "wb") as f:
+                f.write(data[start:start + size])
+    return out
+
+
 def scan_objects(tool, replica, rels, tmp):
     """{rel: ({db: highest seq}, status)}: which commits an object reaches"""
     d = os.path.join(tmp, "scan%d" % time.monotonic_ns())
     os.makedirs(d)
     loc = replica.localize(rels, d)
-    inv = {p: r for r, p in loc.items()}
+    inv = {q: r for r, p in loc.items() for q in (unpack(p) if r.endswith(".pack") else [p])}
     out = subprocess.run([tool.bin, "scan", "auto"], input="".join(p + "\n" for p in inv), capture_output=True, text=True).stdout
     res = {}
     for line in out.split("\n"):
@@ -368,7 +385,10 @@ def scan_objects(tool, replica, rels, tmp):
             continue
         a, p = line.split("\t", 1)
         f = a.split()
-        res[inv[p]] = ({int(x.split(":")[0]): int(x.split(":")[1]) for x in f[1:]}, int(f[0]))
+        seqs, status = res.get(inv[p], ({}, 0))
+        for db, seq in ((int(v) for v in x.split(":")) for x in f[1:]):
+            seqs[db] = max(seq, seqs.get(db, 0))
+        res[inv[p]] = (seqs, min(status, int(f[0])))
     shutil.rmtree(d, ignore_errors=True)
     return res
 
@@ -378,7 +398,7 @@ def lag(tool, replica, commits, adapter, tmp, since=0.0, only=None):
     pages hold the commit's marker (or a later one of the same database). only:
     {(db, seq)} of the commits that count."""
     objs = {r: o for r, o in replica.objects().items() if o[0] >= since}
-    inc = [r for r in objs if not adapter.is_snapshot(r)]
+    inc = [r for r in objs if not adapter.is_snapshot(r) and "/packs-" not in r]
     res = scan_objects(tool, replica, inc, tmp)
     bad = sum(1 for r in inc if r not in res or res[r][1] < 0)
     reach = {}
@@ -435,7 +455,7 @@ def wait_covered(tool, replica, tmp, want, limit):
     done, reach = {}, {}
     while True:
         cur = fn()
-        new = [r for r, o in cur.items() if done.get(r) != o]
+        new = [r for r, o in cur.items() if done.get(r) != o and "/packs-" not in r]  # markers hold no changes
         if new:
             # the size of a file may still grow: decode again when it changed
             for r, (m, st) in scan_objects(tool, replica, new, tmp).items():

@@ -1,6 +1,8 @@
 """Scenario fleet: see README.md."""
+import collections
 import os
 import random
+import re
 import shutil
 import time
 
@@ -19,6 +21,13 @@ def after_quiet(commits, gap):
             out.add((db, seq))
         last[db] = ns
     return out
+
+
+def kind_of(name):
+    """What an object is, by its name: level0 to level9, pack, marker (of packs)."""
+    level = re.search(r"/ltx/(\d)/[0-9a-f]", name)
+    return ("marker" if "/packs-" in name else "pack" if name.endswith(".pack") else
+            "level" + level[1] if level else "other")
 
 
 def sc_fleet(ctx, ad):
@@ -84,6 +93,7 @@ def sc_fleet(ctx, ad):
     objs = rep.objects()
     new = {k: v for k, v in objs.items() if k not in snap or v[1] != snap[k][1]}
     R["written"] = sizes(ad, new)
+    R["written_by_kind"] = dict(collections.Counter(map(kind_of, new)))
     R["replica_bytes_per_tx"] = round(sum(v[1] for v in new.values()) / n, 1)
     R["objects_per_1k_tx"] = round(len(new) / n * 1000, 2)
     req1 = rep.requests()

@@ -270,6 +270,8 @@ static void sent(struct dest *d, bool is_image)
     d->shipped_bytes += d->sent_bytes;
     d->last_sync_ms = hf_clock_wall_ms();
     d->ship_ms += d->last_ship_ms == 0 ? 0 : hf_clock_mono_ms() - d->last_ship_ms;
+    if (d->conf->pack) /* back into step, had it missed its pack */
+        d->last_ship_ms = hf_clock_mono_ms();
     d->behind_bytes = d->behind_bytes > d->sent_bytes ? d->behind_bytes - d->sent_bytes : 0;
     if (d->txid >= db->txid) {
         d->behind_ms = 0;

@@ -111,6 +111,8 @@ static void ship_done(struct db *db, enum hf_code rc, struct hf_err *err)
         db->is_urgent = false; /* who waits for more asks again */
     db->last_sync_ms = hf_clock_wall_ms();
     db->ship_ms += hf_clock_mono_ms() - db->last_ship_ms;
+    if (db->dests[0].conf->pack && !db_has_spool(db)) /* back into step, had it missed its pack */
+        db->last_ship_ms = hf_clock_mono_ms();
     db->ship_retry_ms = 0;
     db->ship_retry_at = 0;
     if (db->is_image)

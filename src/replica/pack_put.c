@@ -23,7 +23,13 @@
 #include "ltx/crc64.h"
 #include "replica/packs_int.h"
 
-enum { GATHER_MS = 80, POLL_MS = 10, URGENT_MS = 300 };
+enum {
+    GATHER_MS = 80,
+    LATE_MS =
+        300, /* longer for those that are being encoded: on a busy machine all of them take it */
+    POLL_MS = 10,
+    URGENT_MS = 300,
+};
 
 /* ---- one pack ---- */
 
@@ -214,17 +220,25 @@ static struct pack_wait *take_list(struct hf_packs *p)
 }
 
 /* lock held, given up in between. */
-static void lead(struct hf_packs *p)
+static void gather(struct hf_packs *p)
 {
-    uint64_t due = due_at(p, hf_clock_mono_ms());
-    for (uint64_t now; (now = hf_clock_mono_ms()) < due && !is_full(p);) {
-        if (now < p->urgent_until_ms)
+    uint64_t now = hf_clock_mono_ms();
+    uint64_t due = due_at(p, now);
+    uint64_t late = due > now ? due + LATE_MS : now; /* after a quiet time nobody is waited for */
+    for (; now < late && !is_full(p) && now >= p->urgent_until_ms; now = hf_clock_mono_ms()) {
+        if (now >= due && p->n_coming == 0)
             break;
-        uint64_t left = due - now;
+        uint64_t left = now < due ? due - now : late - now;
         pthread_mutex_unlock(&p->lock);
         hf_clock_sleep_us((left < POLL_MS ? left : POLL_MS) * 1000);
         pthread_mutex_lock(&p->lock);
     }
+}
+
+/* lock held, given up in between. */
+static void lead(struct hf_packs *p)
+{
+    gather(p);
     p->last_begin_ms = hf_clock_mono_ms();
     struct pack_wait *list = take_list(p);
     pthread_mutex_unlock(&p->lock);
@@ -234,6 +248,15 @@ static void lead(struct hf_packs *p)
         next = list->next;
         list->is_done = true;
     }
+}
+
+void hf_packs_coming(struct hf_packs *p, int more)
+{
+    hf_assert_magic(p, PACKS_MAGIC);
+    pthread_mutex_lock(&p->lock);
+    hf_assert(more > 0 || p->n_coming > 0);
+    p->n_coming += more > 0 ? 1 : -1;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void hf_packs_flush(struct hf_packs *p)

@@ -62,6 +62,8 @@ HF_MUST enum hf_code hf_packs_put(struct hf_packs *p, struct hf_packs_member *m,
 
 /* Of its many putters so many do at once what takes memory: not held while one waits in a put. */
 struct hf_gate *hf_packs_gate(struct hf_packs *p);
+/* 1: a file is about to be encoded, the next pack may wait a moment for it. -1: it was. */
+void hf_packs_coming(struct hf_packs *p, int more);
 
 /* The object a file is in; the caller frees. */
 char *hf_packs_object(const struct hf_packs *p, uint64_t number);

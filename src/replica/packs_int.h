@@ -69,6 +69,7 @@ struct hf_packs {
     size_t n_queued;
     size_t queued_bytes;
     size_t queued_table;
+    int n_coming; /* files that are being encoded */
     bool has_leader;
     uint64_t last_begin_ms; /* of the newest pack; 0 = none yet */
     uint64_t urgent_until_ms;

@@ -264,6 +264,23 @@ struct hf_gate *hf_replica_gate(struct hf_replica *r)
     return r->member == NULL ? NULL : hf_packs_gate(r->packs);
 }
 
+void hf_replica_begin_file(struct hf_replica *r)
+{
+    hf_assert_magic(r, REPLICA_MAGIC);
+    if (r->member == NULL)
+        return;
+    hf_packs_coming(r->packs, 1);
+    hf_gate_enter(hf_packs_gate(r->packs));
+}
+
+void hf_replica_end_file(struct hf_replica *r)
+{
+    if (r->member == NULL)
+        return;
+    hf_gate_leave(hf_packs_gate(r->packs));
+    hf_packs_coming(r->packs, -1);
+}
+
 /* An L0 file of its own beside packs: they say that its TXIDs are taken. */
 static enum hf_code reserve(struct hf_replica *r, int level, const struct hf_ltx_header *h,
                             struct hf_err *err)

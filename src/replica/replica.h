@@ -74,7 +74,11 @@ HF_MUST enum hf_code hf_replica_list(struct hf_replica *r, int level, uint64_t a
 /* The L0 file of these TXIDs, in a pack or not: fills size, time and pack. HF_E_NOT_FOUND. */
 HF_MUST enum hf_code hf_replica_look(struct hf_replica *r, struct hf_ltx_info *info,
                                      struct hf_err *err);
-/* To be entered by who encodes its files on one of many threads; NULL: it is not packed. */
+/* Around the encoding of a small file that is put then: of packed replicas few are encoded at once,
+ * and their pack waits a moment for it. */
+void hf_replica_begin_file(struct hf_replica *r);
+void hf_replica_end_file(struct hf_replica *r);
+/* To be entered by who encodes and sends a large one on one of many threads; NULL: not packed. */
 struct hf_gate *hf_replica_gate(struct hf_replica *r);
 /* A directory to watch for new L0 files, or NULL; see hf_store_watch_dir. */
 char *hf_replica_watch_dir(struct hf_replica *r);

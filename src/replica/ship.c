@@ -159,9 +159,9 @@ static enum hf_code ship_small(const struct hf_ship *s, const struct hf_batch *b
     struct hf_buf buf;
     hf_buf_init(&buf, SINK_MAX);
     struct hf_sink sink = {write_buf, &buf};
-    hf_gate_enter(hf_replica_gate(s->replica));
+    hf_replica_begin_file(s->replica);
     enum hf_code rc = encode(s, batch, h, sink, bytes, err);
-    hf_gate_leave(hf_replica_gate(s->replica));
+    hf_replica_end_file(s->replica);
     if (rc == HF_OK)
         rc = hf_replica_put(s->replica, level_of(s), h, buf.data, buf.len, err);
     hf_buf_deinit(&buf);
