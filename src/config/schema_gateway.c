@@ -260,8 +260,8 @@ static const struct hf_key gateway_keys[] = {
      .doc = "How long its rows are kept; the sums of days and keys are kept for good."},
     {.name = "budget-zone", .kind = HF_KEY_STRING, .offset = F(budget_zone), .def = "UTC",
      .since = "holdfast", .doc = "Where a day of a budget begins at midnight: UTC, an offset "
-            "from it such as +01:00, or a zone of the system such as Europe/Berlin, whose days have 23 "
-            "and 25 hours when clocks change. Another name counts after a restart."},
+            "from it such as +01:00, or a zone of the system such as Europe/Berlin, whose days "
+            "have 23 and 25 hours when clocks change. Another name counts after a restart."},
     {.name = "default-output-tokens", .kind = HF_KEY_INT, .offset = F(default_output_tokens),
      .def = "4096", .min = 1, .max = 10000000, .since = "holdfast",
      .doc = "When a request says no limit of its own and a budget counts it: what is set aside for "

@@ -21,7 +21,7 @@ static void test_offsets(void **state)
     assert_int_equal(end % (24 * HOUR * INT64_C(1000)), 22 * HOUR * INT64_C(1000));
 }
 
-/* Clocks change in the night to Sunday, 29 March and 25 October 2026. */
+/* Clocks are set on in the night to the second of these days, back in the one to the fourth. */
 static void test_days_of_23_and_25_hours(void **state)
 {
     static const struct hf_config_gateway conf = {.budget_zone_min = HF_CONFIG_ZONE_NAMED,

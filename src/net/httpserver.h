@@ -79,7 +79,8 @@ struct hf_httpd_options {
 HF_MUST enum hf_code hf_httpd_start(const struct hf_httpd_options *o, struct hf_httpd **out,
                                     struct hf_err *err);
 /* Another certificate for connections to come, of a server that has one: a process has one server
- * with TLS. HF_E_INVALID for texts that are none, or no pair: then the old one stays. Any thread. */
+ * with TLS. HF_E_INVALID for texts that are none, or no pair: then the old one stays. Any thread.
+ */
 HF_MUST enum hf_code hf_httpd_set_cert(struct hf_httpd *s, const char *cert_pem,
                                        const char *key_pem, struct hf_err *err);
 /* "127.0.0.1:41234", "[::1]:8080", "unix:/path": the address really bound. */

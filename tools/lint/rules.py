@@ -18,7 +18,8 @@ LIBRARY = {
     "sqlite3.h": "sqlite3", "lz4.h": "liblz4", "lz4hc.h": "liblz4", "lz4frame.h": "liblz4",
     "libssh2.h": "libssh2", "libssh2_sftp.h": "libssh2",
     "cmocka.h": "cmocka", "sodium.h": "libsodium", "expat.h": "expat", "curl/curl.h": "libcurl",
-    "microhttpd.h": "libmicrohttpd", "openssl/crypto.h": "openssl", "openssl/err.h": "openssl",
+    "microhttpd.h": "libmicrohttpd", "gnutls/abstract.h": "gnutls", "gnutls/gnutls.h": "gnutls",
+    "openssl/crypto.h": "openssl", "openssl/err.h": "openssl",
     "openssl/evp.h": "openssl", "openssl/hmac.h": "openssl", "openssl/ssl.h": "openssl",
     "openssl/x509.h": "openssl", "openssl/pem.h": "openssl",
 }
