@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -74,7 +75,8 @@ static enum hf_code read_route(struct reading *rd, const char *route,
                HF_F_STR("route", route), HF_F_STR("host", host), HF_F_END);
         return HF_OK;
     }
-    snprintf(p.route, sizeof(p.route), "%s", route);
+    hf_assert(strlen(route) < sizeof(p.route)); /* read_all takes no longer names */
+    memcpy(p.route, route, strlen(route) + 1);
     pins->list[pins->n++] = p;
     return HF_OK;
 }
@@ -109,7 +111,7 @@ static enum hf_code read_all(struct reading *rd, const char *text, size_t len, s
     struct hf_jsonscan_value key;
     struct hf_jsonscan_value value;
     bool is_member = false;
-    char name[HF_GW_PIN_NAME + sizeof(route_prefix)];
+    char name[HF_GW_PIN_NAME + sizeof(route_prefix) - 1];
     HF_TRY(hf_jsonscan_value(text, len, &whole, err));
     if (whole.kind != HF_JSON_OBJECT)
         return hf_err_set(err, HF_E_INVALID, "is no JSON object");
