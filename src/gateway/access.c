@@ -84,6 +84,8 @@ static bool is_strange_host(const struct hf_gateway *g, const struct hf_httpd_ca
     if (conf->allowed_hosts.n == 0 &&
         (is_safe || (!is_browser && !hf_gw_is_loopback(conf->listen))))
         return false;
+    if (hf_gw_hostname_is_ours(host, machine, &conf->allowed_hosts))
+        return false; /* without a system call, as nearly always */
     (void)gethostname(machine, sizeof(machine) - 1);
     return !hf_gw_hostname_is_ours(host, machine, &conf->allowed_hosts);
 }

@@ -3,7 +3,6 @@
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -36,9 +35,12 @@ static enum hf_code bad(struct hf_err *err, const char *what, int rc)
     return hf_err_set(err, HF_E_INVALID, "%s: %s", what, gnutls_strerror(rc));
 }
 
+/* GnuTLS reads it, though its pointer is not const. */
 static gnutls_datum_t datum_of(const char *pem)
 {
-    return (gnutls_datum_t){.data = (unsigned char *)(uintptr_t)pem, .size = (unsigned)strlen(pem)};
+    gnutls_datum_t d = {.size = (unsigned)strlen(pem)};
+    memcpy(&d.data, &pem, sizeof(pem));
+    return d;
 }
 
 static bool is_pair(const struct cert *c)
