@@ -426,6 +426,7 @@ async def read_request(reader, begun):
 async def serve(reader, writer):
     """Requests of one connection; the peer is watched for leaving while an answer is made."""
     begun = b""     # of the next request, read by the watch
+    before = None   # where the log has the request under way
     try:
         while (request := await read_request(reader, begun)) is not None:
             before = len(LOG)
@@ -449,12 +450,16 @@ async def serve(reader, writer):
                 except asyncio.CancelledError:
                     pass
             await writer.drain()
+            before = None
     except Cut as cut:
         if cut.args[0]:
             s = writer.get_extra_info("socket")
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except (ConnectionError, asyncio.IncompleteReadError):
-        pass
+        if before is not None:  # a reset, not an end: reading or writing fails, whichever comes first
+            work.cancel()
+            for entry in LOG[before:before + 1]:
+                entry["gone"] = True
     writer.close()
 
 
