@@ -54,7 +54,7 @@ static const struct hf_flag flags[] = {
      .kind = HF_FLAG_BOOL,
      .offset = offsetof(struct options, watch),
      .marks = HF_FLAG_OURS,
-     .doc = "Again every second, until stopped."},
+     .doc = "Again every second, until stopped; a narrow screen gets fewer columns."},
 };
 
 /* Everything one look needs. */
@@ -226,6 +226,20 @@ static void put_replica_rows(struct hf_table *t, const struct row *r, const stru
     }
 }
 
+/* For --watch, which draws it again on the same screen. */
+static enum hf_code print_cut(struct hf_table *t, struct hf_err *err)
+{
+    static const char *const drop[] = {"next snapshot", "last upload", "wal size",
+                                       "local txid",    "errors",      NULL};
+    struct hf_buf out;
+    hf_buf_init(&out, HF_OUT_MAX);
+    enum hf_code rc = hf_table_format_cut(t, hf_out_columns(), drop, &out, err);
+    if (rc == HF_OK)
+        rc = hf_out_write((const char *)out.data, out.len, err);
+    hf_buf_deinit(&out);
+    return rc;
+}
+
 static enum hf_code print_table(const struct view *v, struct hf_err *err)
 {
     /* The first four are Litestream's; the others need a running process. */
@@ -248,12 +262,10 @@ static enum hf_code print_table(const struct view *v, struct hf_err *err)
         if (r.is_error)
             fprintf(stderr, "holdfast status: %s: %s\n", r.path, r.err.text);
     }
-    enum hf_code rc = hf_table_print(&t, err);
+    enum hf_code rc = v->options->watch ? print_cut(&t, err) : hf_table_print(&t, err);
     hf_table_deinit(&t);
     if (rc == HF_OK && hf_sqlite_has_reset_race(hf_sqlite_version_number()))
-        fprintf(stderr,
-                "warning: SQLite %s can, rarely, lose commits (log reset, 3.7.0 to 3.51.2): "
-                "upgrade, writers too\n",
+        fprintf(stderr, "warning: SQLite %s may lose commits, rarely: upgrade, writers too\n",
                 hf_sqlite_version());
     return rc;
 }
