@@ -61,7 +61,11 @@ static const struct hf_flag flags[] = {
 struct view {
     const struct options *options;
     struct hf_cmd_local local;
-    struct hf_live_rows live; /* n 0: no running process */
+    struct hf_live_rows live;        /* n 0: no running process */
+    const struct hf_config_db **dbs; /* the configuration's, then those only the process knows */
+    size_t n_dbs;
+    struct hf_config **registered; /* these are in them */
+    size_t n_registered;
 };
 
 /* One of several replicas, as it was noted at the last upload. */
@@ -246,15 +250,14 @@ static enum hf_code print_table(const struct view *v, struct hf_err *err)
     static const char *const heads[] = {"database", "status",    "local txid",  "wal size",
                                         "state",    "lag",       "last upload", "next snapshot",
                                         "errors",   "last error"};
-    const struct hf_cmd_local *l = &v->local;
     size_t columns = v->live.n > 0 ? HF_ARRAY_LEN(heads) : 4;
     struct hf_table t;
     hf_table_init(&t, columns);
     for (size_t i = 0; i < columns; i++)
         hf_table_cell(&t, heads[i]);
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < v->n_dbs; i++) {
         struct row r;
-        look(l->dbs[i], &r);
+        look(v->dbs[i], &r);
         put_table_row(&t, &r);
         if (columns > 4)
             put_live_cells(&t, find_live(&v->live, r.path, NULL));
@@ -344,14 +347,13 @@ static void put_json_row(struct hf_json *j, const struct row *r, const struct hf
 
 static enum hf_code print_json(const struct view *v, struct hf_err *err)
 {
-    const struct hf_cmd_local *l = &v->local;
     struct hf_out_json o;
     bool has_schema = v->options->json;
     hf_out_json_begin(&o, has_schema ? "holdfast.status/1" : NULL);
     hf_out_json_list_begin(&o, "databases");
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < v->n_dbs; i++) {
         struct row r;
-        look(l->dbs[i], &r);
+        look(v->dbs[i], &r);
         if (has_schema)
             put_json_row(&o.j, &r, &v->live);
         else
@@ -395,6 +397,43 @@ static enum hf_code load_live(struct view *v, struct hf_err *err)
     return HF_OK;
 }
 
+static bool is_listed(const struct view *v, const char *path)
+{
+    for (size_t i = 0; i < v->n_dbs; i++) {
+        if (strcmp(v->dbs[i]->path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Those that were registered while the process runs are in no file. */
+static enum hf_code list_dbs(struct view *v, bool is_one, struct hf_err *err)
+{
+    const struct hf_cmd_local *l = &v->local;
+    size_t n_live = is_one ? 0 : v->live.n;
+    v->dbs = hf_calloc(l->n + n_live + 1, sizeof(*v->dbs));
+    v->registered = hf_calloc(n_live + 1, sizeof(struct hf_config *));
+    for (; v->n_dbs < l->n; v->n_dbs++)
+        v->dbs[v->n_dbs] = l->dbs[v->n_dbs];
+    for (size_t i = 0; i < n_live; i++) {
+        struct hf_config **cfg = &v->registered[v->n_registered];
+        if (is_listed(v, v->live.items[i].path))
+            continue;
+        HF_TRY(hf_config_from_args(v->live.items[i].path, NULL, 0, cfg, err));
+        v->n_registered++;
+        v->dbs[v->n_dbs++] = (*cfg)->dbs[0];
+    }
+    return HF_OK;
+}
+
+static void free_dbs(struct view *v)
+{
+    for (size_t i = 0; i < v->n_registered; i++)
+        hf_config_free(v->registered[i]);
+    hf_free(v->registered);
+    hf_free(v->dbs);
+}
+
 static enum hf_code show_once(const struct hf_run *run, struct hf_err *err)
 {
     struct view v = {.options = run->options};
@@ -402,7 +441,10 @@ static enum hf_code show_once(const struct hf_run *run, struct hf_err *err)
     HF_TRY(hf_cmd_local_open(&v.options->config, path, &v.local, err));
     enum hf_code rc = load_live(&v, err);
     if (rc == HF_OK)
+        rc = list_dbs(&v, path != NULL, err);
+    if (rc == HF_OK)
         rc = v.options->json || v.options->theirs ? print_json(&v, err) : print_table(&v, err);
+    free_dbs(&v);
     if (v.live.arena != NULL)
         hf_live_rows_deinit(&v.live);
     hf_cmd_local_close(&v.local);
