@@ -268,7 +268,7 @@ static enum hf_code print_table(const struct view *v, struct hf_err *err)
     enum hf_code rc = v->options->watch ? print_cut(&t, err) : hf_table_print(&t, err);
     hf_table_deinit(&t);
     if (rc == HF_OK && hf_sqlite_has_reset_race(hf_sqlite_version_number()))
-        fprintf(stderr, "warning: SQLite %s may lose commits, rarely: upgrade, writers too\n",
+        fprintf(stderr, "warning: SQLite %s can lose commits, rarely: upgrade, writers too\n",
                 hf_sqlite_version());
     return rc;
 }
