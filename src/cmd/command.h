@@ -94,4 +94,9 @@ extern const struct hf_command *const hf_commands[];
 /* By name or alias in a list ended by NULL; NULL if there is none. */
 const struct hf_command *hf_command_find(const struct hf_command *const *list, const char *name);
 
+/* HF_E_INVALID that says so, with what may have been meant. list may be NULL; parent is "" or the
+ * command whose subs it is. */
+HF_MUST enum hf_code hf_command_unknown(const struct hf_command *const *list, const char *parent,
+                                        const char *word, struct hf_err *err);
+
 #endif

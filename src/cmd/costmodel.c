@@ -81,10 +81,10 @@ struct counting {
     struct hf_cost_use rate;
 };
 
-/* What a level makes of the one below. A file alone waits for a second one. */
+/* What a level makes of the one below. */
 static struct flow level_of(const struct counting *c, struct flow below, double interval_s)
 {
-    struct flow f = {.files = fmin(1 / interval_s, below.files / 2)};
+    struct flow f = {.files = fmin(1 / interval_s, below.files)};
     /* Pages changed again are there once: no file is larger than the database. */
     f.bytes = fmin(below.bytes, f.files * (c->l->snapshot_bytes + FILE_BYTES));
     return f;

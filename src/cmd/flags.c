@@ -139,6 +139,7 @@ static enum hf_code unknown_flag(const struct hf_run *run, const char *name, siz
     hf_suggest_init(&s, word);
     for (size_t i = 0; i < run->cmd->n_flags; i++)
         hf_suggest_offer(&s, run->cmd->flags[i].name);
+    hf_suggest_offer(&s, "help");
     hf_err_set(err, HF_E_INVALID, "there is no flag -%.*s", (int)(len < 60 ? len : 60), name);
     if (s.best != NULL)
         hf_err_hint(err, "did you mean -%s?", s.best);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/suggest.h"
 #include "cmd/common.h"
 #include "cmd/gateway_ask.h"
 #include "cmd/gateway_money.h"
@@ -225,6 +226,7 @@ static const struct {
     {"hosts", NULL, 0, q_hosts, false},
     {"routes", NULL, 0, q_routes, false},
     {"routes", "explain", 1, q_explain, false},
+    {"explain", NULL, 1, q_explain, false},
     {"what-if", NULL, 0, q_what_if, false},
     {"usage", NULL, 0, q_usage, false},
     {"override", NULL, 0, q_override_list, false},
@@ -233,6 +235,25 @@ static const struct {
     {"override", "pin", 2, q_override_pin, true},
     {"override", "clear", 1, q_override_clear, true},
 };
+
+/* Wrong words, or too few or too many behind right ones. */
+static enum hf_code unknown_question(const struct hf_run *run, struct hf_err *err)
+{
+    struct hf_suggest s;
+    hf_suggest_init(&s, run->args[0]);
+    for (size_t i = 0; i < HF_ARRAY_LEN(questions); i++)
+        hf_suggest_offer(&s, questions[i].word);
+    bool is_known = s.best != NULL && s.best_distance == 0;
+    if (is_known)
+        hf_err_set(err, HF_E_INVALID, "%.60s does not go with these words", run->args[0]);
+    else
+        hf_err_set(err, HF_E_INVALID, "no such question: %.60s", run->args[0]);
+    if (is_known || s.best == NULL)
+        hf_err_hint(err, "holdfast gateway -help lists the questions and what each needs");
+    else
+        hf_err_hint(err, "did you mean %s?", s.best);
+    return HF_E_INVALID;
+}
 
 /* Until it is stopped, or fails. */
 static enum hf_code watch(const struct question *q, question_fn *fn, struct hf_err *err)
@@ -264,11 +285,7 @@ static enum hf_code ask(const struct hf_run *run, const struct hf_config *cfg,
                               "--watch is for questions, this changes something");
         return o->is_watch ? watch(&q, questions[i].fn, err) : questions[i].fn(&q, err);
     }
-    hf_err_set(err, HF_E_INVALID, "no such question: %.60s", run->args[0]);
-    hf_err_hint(err,
-                "try status, hosts, routes, routes explain MODEL, usage, what-if --down HOST, or "
-                "override list, set HOST, pin ROUTE HOST, clear NAME");
-    return HF_E_INVALID;
+    return unknown_question(run, err);
 }
 
 static enum hf_code run_gateway(struct hf_run *run, struct hf_err *err)

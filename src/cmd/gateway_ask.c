@@ -193,8 +193,10 @@ enum hf_code hf_gateway_ask_table(const struct hf_jsonscan_value *array, const c
         if (rc != HF_OK || !is_member)
             break;
         rc = hf_jsonscan_find(item.text, item.len, keys, n, v, err);
-        for (size_t i = 0; rc == HF_OK && i < n; i++)
-            hf_table_cell(&t, cell_of(keys[i], &v[i], text));
+        for (size_t i = 0; rc == HF_OK && i < n; i++) {
+            const char *shown = cell_of(keys[i], &v[i], text);
+            hf_table_cell(&t, shown[0] == '\0' ? "-" : shown);
+        }
         n_rows++;
     }
     if (rc == HF_OK)

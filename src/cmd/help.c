@@ -316,14 +316,13 @@ static enum hf_code help_text(const struct hf_run *run, struct hf_buf *out, stru
         return hf_help_overview(out, err);
     const struct hf_command *cmd = hf_command_find(hf_commands, run->args[0]);
     if (cmd == NULL)
-        return hf_err_set(err, HF_E_INVALID, "there is no command %.60s", run->args[0]);
+        return hf_command_unknown(hf_commands, "", run->args[0], err);
     if (run->n_args == 1 || has_word(cmd->words, run->args[1]))
         return hf_help_command(cmd, cmd->name, out, err);
     const struct hf_command *sub =
         cmd->subs == NULL ? NULL : hf_command_find(cmd->subs, run->args[1]);
     if (sub == NULL)
-        return hf_err_set(err, HF_E_INVALID, "there is no command %.40s %.60s", cmd->name,
-                          run->args[1]);
+        return hf_command_unknown(cmd->subs, cmd->name, run->args[1], err);
     snprintf(name, sizeof(name), "%s %s", cmd->name, sub->name);
     return hf_help_command(sub, name, out, err);
 }

@@ -206,8 +206,58 @@ enum hf_code hf_table_format_for(struct hf_table *t, size_t columns, struct hf_b
     return HF_OK;
 }
 
-/* 0: no terminal, or one that does not tell. */
-static size_t screen_columns(void)
+static void leave_out(struct hf_table *t, const char *heading)
+{
+    size_t column = 0;
+    size_t kept = 0;
+    while (column < t->n_columns && strcmp(t->cells[column], heading) != 0)
+        column++;
+    if (column == t->n_columns)
+        return;
+    for (size_t i = 0; i < t->n_cells; i++) {
+        if (i % t->n_columns != column)
+            t->cells[kept++] = t->cells[i];
+    }
+    t->n_cells = kept;
+    t->n_columns--;
+}
+
+/* Lines of text, each cut behind so many columns. */
+static enum hf_code put_cut(const char *text, size_t columns, struct hf_buf *out,
+                            struct hf_err *err)
+{
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+        size_t kept = 0;
+        for (size_t n = 0; kept < len; kept++) {
+            n += ((unsigned char)text[kept] & 0xc0) != 0x80;
+            if (n > columns)
+                break;
+        }
+        HF_TRY(hf_buf_append(out, text, kept, err));
+        HF_TRY(hf_buf_append(out, "\n", 1, err));
+        text += len + (text[len] == '\n');
+    }
+    return HF_OK;
+}
+
+enum hf_code hf_table_format_cut(struct hf_table *t, size_t columns, const char *const *drop,
+                                 struct hf_buf *out, struct hf_err *err)
+{
+    struct hf_buf whole;
+    if (columns == 0)
+        return hf_table_format(t, out, err);
+    for (; *drop != NULL && widest_line(t) > columns; drop++)
+        leave_out(t, *drop);
+    hf_buf_init(&whole, HF_OUT_MAX);
+    enum hf_code rc = hf_table_format(t, &whole, err);
+    if (rc == HF_OK)
+        rc = put_cut(hf_buf_str(&whole), columns, out, err);
+    hf_buf_deinit(&whole);
+    return rc;
+}
+
+size_t hf_out_columns(void)
 {
     struct winsize w;
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
@@ -217,7 +267,7 @@ enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err)
 {
     struct hf_buf out;
     hf_buf_init(&out, HF_OUT_MAX);
-    enum hf_code rc = hf_table_format_for(t, screen_columns(), &out, err);
+    enum hf_code rc = hf_table_format_for(t, hf_out_columns(), &out, err);
     if (rc == HF_OK && out.len > 0)
         rc = hf_out_write((const char *)out.data, out.len, err);
     hf_buf_deinit(&out);

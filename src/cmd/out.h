@@ -53,6 +53,14 @@ HF_MUST enum hf_code hf_table_format(struct hf_table *t, struct hf_buf *out, str
  */
 HF_MUST enum hf_code hf_table_format_for(struct hf_table *t, size_t columns, struct hf_buf *out,
                                          struct hf_err *err);
+/* For a screen that is drawn again and again, where blocks would run off its end: columns are left
+ * out, by their headings in the order of drop (ended by NULL), until a line fits; what is wider
+ * then is cut. One line of the screen a row. 0: as wide as it gets. */
+HF_MUST enum hf_code hf_table_format_cut(struct hf_table *t, size_t columns,
+                                         const char *const *drop, struct hf_buf *out,
+                                         struct hf_err *err);
+/* Columns of the terminal that is standard output; 0: none, or one that does not tell. */
+size_t hf_out_columns(void);
 /* Onto standard output, as wide as the terminal is. */
 HF_MUST enum hf_code hf_table_print(struct hf_table *t, struct hf_err *err);
 

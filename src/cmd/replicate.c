@@ -324,12 +324,20 @@ static enum hf_code tidy(const struct hf_config *cfg, const struct options *o, s
 
 /* ---- the command ---- */
 
+static enum hf_code needs_url(const char *arg, struct hf_err *err)
+{
+    const char *dot = strrchr(arg, '.');
+    hf_err_set(err, HF_E_INVALID, "a database needs a replica URL: replicate %s URL", arg);
+    if (dot != NULL && (strcmp(dot, ".yml") == 0 || strcmp(dot, ".yaml") == 0))
+        hf_err_hint(err, "a configuration is named with -config %s", arg);
+    return HF_E_INVALID;
+}
+
 static enum hf_code load(const struct hf_run *run, struct hf_config **cfg, struct hf_err *err)
 {
     const struct options *o = run->options;
     if (run->n_args == 1)
-        return hf_err_set(err, HF_E_INVALID, "a database needs a replica URL: replicate %s URL",
-                          run->args[0]);
+        return needs_url(run->args[0], err);
     if (run->n_args >= 2 && o->config.path != NULL)
         return hf_err_set(err, HF_E_INVALID, "give a database and its URL, or -config, not both");
     if (run->n_args >= 2)

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/suggest.h"
 #include "cmd/common.h"
 #include "cmd/flags.h"
 #include "cmd/help.h"
@@ -51,42 +50,13 @@ static int run_command(const struct hf_command *cmd, const char *name, int argc,
     return code;
 }
 
-/* What Litestream 0.3 had, and where it is now. */
-static const struct {
-    const char *old;
-    const char *now;
-} moved[] = {
-    {"snapshots", "`holdfast ltx -level 9` lists the snapshots of a replica"},
-    {"generations",
-     "there are none any more; `holdfast ltx -level all` lists what a replica holds"},
-};
-
-static const char *moved_to(const char *word)
-{
-    for (size_t i = 0; i < HF_ARRAY_LEN(moved); i++) {
-        if (strcmp(moved[i].old, word) == 0)
-            return moved[i].now;
-    }
-    return NULL;
-}
-
 static int unknown_command(const struct hf_command *const *list, const char *parent,
                            const char *word)
 {
-    struct hf_suggest s;
-    hf_suggest_init(&s, word);
-    for (const struct hf_command *const *c = list; *c != NULL; c++)
-        hf_suggest_offer(&s, (*c)->name);
-    fprintf(stderr, "holdfast: there is no command %s%s%.60s\n", parent,
-            parent[0] == '\0' ? "" : " ", word);
-    const char *now = parent[0] == '\0' ? moved_to(word) : NULL;
-    if (now != NULL)
-        fprintf(stderr, "  %s\n", now);
-    else if (s.best != NULL)
-        fprintf(stderr, "  did you mean %s?\n", s.best);
-    else
-        fprintf(stderr, "  holdfast help%s%s lists them\n", parent[0] == '\0' ? "" : " ", parent);
-    return EXIT_USAGE;
+    struct hf_err err = HF_ERR_INIT;
+    enum hf_code rc = hf_command_unknown(list, parent, word, &err);
+    hf_cmd_print_error("", &err);
+    return hf_code_exit(rc);
 }
 
 static bool is_help(const char *word)
@@ -120,8 +90,8 @@ static int dispatch(int argc, char **argv)
     }
     const char *word = argv[1];
     if (is_help(word))
-        return print_help(NULL, "");
-    if (strcmp(word, "-version") == 0 || strcmp(word, "--version") == 0)
+        word = "help";
+    if (strcmp(word, "-version") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
         word = "version";
     const struct hf_command *cmd = hf_command_find(hf_commands, word);
     if (cmd == NULL)

@@ -90,6 +90,17 @@ static void test_wrong_words(void **state)
            "holdfast: there is no command zzzzzzzz\n  holdfast help lists them\n");
     expect(CALL("config", "chekc"), 2,
            "holdfast: there is no command config chekc\n  did you mean check?\n");
+    expect(CALL("help", "restor"), 2,
+           "holdfast help: there is no command restor\n  did you mean restore?\n");
+    expect(CALL("help", "config", "chekc"), 2,
+           "holdfast help: there is no command config chekc\n  did you mean check?\n");
+    expect(CALL("help", "restore", "what"), 2,
+           "holdfast help: there is no command restore what\n  holdfast help restore lists them\n");
+    expect(CALL("replicate", "--hlep"), 2,
+           "holdfast replicate: there is no flag -hlep\n  did you mean -help?\n");
+    expect(CALL("replicate", "my.yml"), 2,
+           "holdfast replicate: a database needs a replica URL: replicate my.yml URL\n"
+           "  a configuration is named with -config my.yml\n");
     expect(CALL("config", "check", "-jsn"), 2,
            "holdfast config check: there is no flag -jsn\n  did you mean -json?\n");
     expect(CALL("databases", "-config", "/nowhere.yml"), 3,
@@ -109,6 +120,12 @@ static void test_version(void **state)
     result_free(&r);
     r = CALL("--version");
     assert_string_equal(r.out, HF_VERSION "\n");
+    result_free(&r);
+    r = CALL("-v");
+    assert_string_equal(r.out, HF_VERSION "\n");
+    result_free(&r);
+    r = CALL("--help", "version"); /* as of the command, not of the whole program */
+    assert_non_null(strstr(r.out, "usage: holdfast version"));
     result_free(&r);
     r = CALL("version", "-json");
     assert_int_equal(hf_json_check(r.out, strlen(r.out), NULL), HF_OK);
@@ -352,6 +369,37 @@ static void test_narrow_table(void **state)
     hf_table_deinit(&t);
 }
 
+/* A screen that is redrawn: one line a row, however narrow it is. */
+static void test_cut_table(void **state)
+{
+    (void)state;
+    static const char *const cells[] = {"path",           "txid", "state", "remark",
+                                        "/d/\xc3\xa6.db", "7",    "ok",    "fell off a truck"};
+    static const char *const drop[] = {"txid", "none such", NULL};
+    static const struct {
+        size_t columns;
+        const char *want;
+    } rows[] = {
+        {0, "path     txid  state  remark\n/d/\xc3\xa6.db  7     ok     fell off a truck\n"},
+        {38, "path     txid  state  remark\n/d/\xc3\xa6.db  7     ok     fell off a truck\n"},
+        {32, "path     state  remark\n/d/\xc3\xa6.db  ok     fell off a truck\n"},
+        {20, "path     state  rema\n/d/\xc3\xa6.db  ok     fell\n"},
+        {4, "path\n/d/\xc3\xa6\n"},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        struct hf_table t;
+        struct hf_buf out;
+        hf_table_init(&t, 4);
+        hf_buf_init(&out, 4096);
+        for (size_t k = 0; k < HF_ARRAY_LEN(cells); k++)
+            hf_table_cell(&t, cells[k]);
+        assert_int_equal(hf_table_format_cut(&t, rows[i].columns, drop, &out, NULL), HF_OK);
+        assert_string_equal(hf_buf_str(&out), rows[i].want);
+        hf_buf_deinit(&out);
+        hf_table_deinit(&t);
+    }
+}
+
 /* A full disk behind stdout is an error, not silence. */
 static void test_full_stdout(void **state)
 {
@@ -377,7 +425,7 @@ int main(void)
         cmocka_unit_test(test_help_of_one),  cmocka_unit_test(test_databases),
         cmocka_unit_test(test_config_check), cmocka_unit_test(test_size_text),
         cmocka_unit_test(test_table_widths), cmocka_unit_test(test_narrow_table),
-        cmocka_unit_test(test_full_stdout),
+        cmocka_unit_test(test_cut_table),    cmocka_unit_test(test_full_stdout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

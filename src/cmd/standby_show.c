@@ -119,6 +119,8 @@ enum hf_code hf_standby_table(const struct hf_standby *s, size_t max_rows, struc
 {
     static const char *const heads[] = {"database", "state",   "txid", "last commit",
                                         "lag",      "checked", "size", "remark"};
+    /* Of a table that is redrawn, what a narrow screen can do without. */
+    static const char *const drop[] = {"last commit", "txid", "checked", "size", NULL};
     size_t n = hf_standby_count(s);
     struct ranked *order = hf_calloc(n + 1, sizeof(*order));
     for (size_t i = 0; i < n; i++) {
@@ -137,7 +139,9 @@ enum hf_code hf_standby_table(const struct hf_standby *s, size_t max_rows, struc
         hf_standby_row(s, order[i].index, &r);
         put_row(&t, &r);
     }
-    enum hf_code rc = hf_table_format(&t, out, err);
+    size_t columns = hf_out_columns();
+    enum hf_code rc = max_rows > 0 ? hf_table_format_cut(&t, columns, drop, out, err)
+                                   : hf_table_format_for(&t, columns, out, err);
     hf_table_deinit(&t);
     hf_free(order);
     return rc;

@@ -54,14 +54,18 @@ static const struct hf_flag flags[] = {
      .kind = HF_FLAG_BOOL,
      .offset = offsetof(struct options, watch),
      .marks = HF_FLAG_OURS,
-     .doc = "Again every second, until stopped."},
+     .doc = "Again every second, until stopped; a narrow screen gets fewer columns."},
 };
 
 /* Everything one look needs. */
 struct view {
     const struct options *options;
     struct hf_cmd_local local;
-    struct hf_live_rows live; /* n 0: no running process */
+    struct hf_live_rows live;        /* n 0: no running process */
+    const struct hf_config_db **dbs; /* the configuration's, then those only the process knows */
+    size_t n_dbs;
+    struct hf_config **registered; /* these are in them */
+    size_t n_registered;
 };
 
 /* One of several replicas, as it was noted at the last upload. */
@@ -226,21 +230,34 @@ static void put_replica_rows(struct hf_table *t, const struct row *r, const stru
     }
 }
 
+/* For --watch, which draws it again on the same screen. */
+static enum hf_code print_cut(struct hf_table *t, struct hf_err *err)
+{
+    static const char *const drop[] = {"next snapshot", "last upload", "wal size",
+                                       "local txid",    "errors",      NULL};
+    struct hf_buf out;
+    hf_buf_init(&out, HF_OUT_MAX);
+    enum hf_code rc = hf_table_format_cut(t, hf_out_columns(), drop, &out, err);
+    if (rc == HF_OK)
+        rc = hf_out_write((const char *)out.data, out.len, err);
+    hf_buf_deinit(&out);
+    return rc;
+}
+
 static enum hf_code print_table(const struct view *v, struct hf_err *err)
 {
     /* The first four are Litestream's; the others need a running process. */
     static const char *const heads[] = {"database", "status",    "local txid",  "wal size",
                                         "state",    "lag",       "last upload", "next snapshot",
                                         "errors",   "last error"};
-    const struct hf_cmd_local *l = &v->local;
     size_t columns = v->live.n > 0 ? HF_ARRAY_LEN(heads) : 4;
     struct hf_table t;
     hf_table_init(&t, columns);
     for (size_t i = 0; i < columns; i++)
         hf_table_cell(&t, heads[i]);
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < v->n_dbs; i++) {
         struct row r;
-        look(l->dbs[i], &r);
+        look(v->dbs[i], &r);
         put_table_row(&t, &r);
         if (columns > 4)
             put_live_cells(&t, find_live(&v->live, r.path, NULL));
@@ -248,12 +265,10 @@ static enum hf_code print_table(const struct view *v, struct hf_err *err)
         if (r.is_error)
             fprintf(stderr, "holdfast status: %s: %s\n", r.path, r.err.text);
     }
-    enum hf_code rc = hf_table_print(&t, err);
+    enum hf_code rc = v->options->watch ? print_cut(&t, err) : hf_table_print(&t, err);
     hf_table_deinit(&t);
     if (rc == HF_OK && hf_sqlite_has_reset_race(hf_sqlite_version_number()))
-        fprintf(stderr,
-                "warning: SQLite %s can, rarely, lose commits (log reset, 3.7.0 to 3.51.2): "
-                "upgrade, writers too\n",
+        fprintf(stderr, "warning: SQLite %s can lose commits, rarely: upgrade, writers too\n",
                 hf_sqlite_version());
     return rc;
 }
@@ -332,14 +347,13 @@ static void put_json_row(struct hf_json *j, const struct row *r, const struct hf
 
 static enum hf_code print_json(const struct view *v, struct hf_err *err)
 {
-    const struct hf_cmd_local *l = &v->local;
     struct hf_out_json o;
     bool has_schema = v->options->json;
     hf_out_json_begin(&o, has_schema ? "holdfast.status/1" : NULL);
     hf_out_json_list_begin(&o, "databases");
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; i < v->n_dbs; i++) {
         struct row r;
-        look(l->dbs[i], &r);
+        look(v->dbs[i], &r);
         if (has_schema)
             put_json_row(&o.j, &r, &v->live);
         else
@@ -383,6 +397,43 @@ static enum hf_code load_live(struct view *v, struct hf_err *err)
     return HF_OK;
 }
 
+static bool is_listed(const struct view *v, const char *path)
+{
+    for (size_t i = 0; i < v->n_dbs; i++) {
+        if (strcmp(v->dbs[i]->path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Those that were registered while the process runs are in no file. */
+static enum hf_code list_dbs(struct view *v, bool is_one, struct hf_err *err)
+{
+    const struct hf_cmd_local *l = &v->local;
+    size_t n_live = is_one ? 0 : v->live.n;
+    v->dbs = hf_calloc(l->n + n_live + 1, sizeof(*v->dbs));
+    v->registered = hf_calloc(n_live + 1, sizeof(struct hf_config *));
+    for (; v->n_dbs < l->n; v->n_dbs++)
+        v->dbs[v->n_dbs] = l->dbs[v->n_dbs];
+    for (size_t i = 0; i < n_live; i++) {
+        struct hf_config **cfg = &v->registered[v->n_registered];
+        if (is_listed(v, v->live.items[i].path))
+            continue;
+        HF_TRY(hf_config_from_args(v->live.items[i].path, NULL, 0, cfg, err));
+        v->n_registered++;
+        v->dbs[v->n_dbs++] = (*cfg)->dbs[0];
+    }
+    return HF_OK;
+}
+
+static void free_dbs(struct view *v)
+{
+    for (size_t i = 0; i < v->n_registered; i++)
+        hf_config_free(v->registered[i]);
+    hf_free(v->registered);
+    hf_free(v->dbs);
+}
+
 static enum hf_code show_once(const struct hf_run *run, struct hf_err *err)
 {
     struct view v = {.options = run->options};
@@ -390,7 +441,10 @@ static enum hf_code show_once(const struct hf_run *run, struct hf_err *err)
     HF_TRY(hf_cmd_local_open(&v.options->config, path, &v.local, err));
     enum hf_code rc = load_live(&v, err);
     if (rc == HF_OK)
+        rc = list_dbs(&v, path != NULL, err);
+    if (rc == HF_OK)
         rc = v.options->json || v.options->theirs ? print_json(&v, err) : print_table(&v, err);
+    free_dbs(&v);
     if (v.live.arena != NULL)
         hf_live_rows_deinit(&v.live);
     hf_cmd_local_close(&v.local);

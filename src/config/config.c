@@ -85,6 +85,22 @@ static enum hf_code read_replica(struct loader *l, const struct hf_yaml *node, c
     return HF_OK;
 }
 
+/* A misspelt key is the likeliest reason, and what is read stops here: say it now. */
+static enum hf_code no_replica(struct loader *l, const struct hf_yaml *node, const char *name)
+{
+    for (size_t i = 0; i < node->n; i++) {
+        struct hf_suggest s;
+        hf_suggest_init(&s, node->pairs[i].key);
+        hf_suggest_offer(&s, "replica");
+        hf_suggest_offer(&s, "replicas");
+        if (s.best != NULL && s.best_distance > 0 && strcmp(node->pairs[i].key, "replica") != 0)
+            return hf_reading_fail(&l->rd, node, name,
+                                   "has no replica: %.40s is no key (did you mean %s?)",
+                                   node->pairs[i].key, s.best);
+    }
+    return hf_reading_fail(&l->rd, node, name, "has no replica (add replica: with a url)");
+}
+
 static enum hf_code read_replicas(struct loader *l, const struct hf_yaml *node, const char *name,
                                   const struct hf_raw_replica *base, struct hf_config_db *db)
 {
@@ -99,7 +115,7 @@ static enum hf_code read_replicas(struct loader *l, const struct hf_yaml *node, 
         return hf_reading_fail(&l->rd, list, name, "replicas needs a list (- url: ...)");
     size_t n = has_list ? list->n : has_one;
     if (n == 0)
-        return hf_reading_fail(&l->rd, node, name, "has no replica (add replica: with a url)");
+        return no_replica(l, node, name);
     db->replicas = hf_arena_alloc(l->rd.cfg->arena, n, sizeof(*db->replicas));
     if (has_one) {
         snprintf(item_name, sizeof(item_name), "%s.replica", name);

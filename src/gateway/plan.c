@@ -376,13 +376,19 @@ enum hf_code hf_gw_plan_parse(const struct hf_config_gateway *conf,
     return HF_OK;
 }
 
+static enum hf_code read_tiers(const char *file, char **text, size_t *len, struct hf_err *err)
+{
+    enum hf_code rc = hf_path_read(file, HF_GW_TIER_FILE, text, len, err);
+    return rc == HF_OK ? rc : hf_err_wrap(err, "gateway.tier-routing");
+}
+
 enum hf_code hf_gw_plan_next(const struct hf_config_gateway *conf, const struct hf_gw_plan *before,
                              struct hf_gw_plan **out, struct hf_err *err)
 {
     HF_AUTO_FREE char *text = NULL;
     struct hf_gw_plan_input in = {.before = before};
     if (conf->tier_routing != NULL)
-        HF_TRY(hf_path_read(conf->tier_routing, HF_GW_TIER_FILE, &text, &in.len, err));
+        HF_TRY(read_tiers(conf->tier_routing, &text, &in.len, err));
     in.tiers = text;
     struct hf_gw_plan *p = NULL;
     enum hf_code rc = hf_gw_plan_parse(conf, &in, &p, err);

@@ -93,10 +93,11 @@ static enum hf_code upkeep_work(struct dest *d, struct hf_err *err)
     return HF_OK;
 }
 
+/* One file is enough. If it waited for a second one, which may come days later, both would be one
+ * file then, and the state between them gone when retention takes the level below. */
 static bool has_input(const struct dest *d, int level)
 {
-    /* one file alone is as good as its copy a level up */
-    return d->n_inputs[level] >= (level == HF_LEVEL_SNAPSHOT ? 1u : 2u);
+    return d->n_inputs[level] > 0;
 }
 
 /* The replica is damaged or somebody deleted files of it: a full image makes it whole again. */
@@ -138,10 +139,9 @@ static void tell(struct dest *d, enum hf_code rc, const struct hf_err *err)
 static void owe(struct dest *d)
 {
     for (int level = 1; level < HF_LIMIT_LEVELS; level++) {
-        unsigned enough = level == HF_LEVEL_SNAPSHOT ? 1u : 2u;
         bool is_left = (d->doing & 1u << level) != 0 && d->n_done[level] == 0;
-        if (is_left && d->n_inputs[level] < enough)
-            d->n_inputs[level] = enough;
+        if (is_left && d->n_inputs[level] == 0)
+            d->n_inputs[level] = 1;
     }
 }
 

@@ -330,8 +330,11 @@ static enum hf_code plan_time(const struct hf_ltx_list *all, int64_t time_ms,
         hf_clock_format(time_ms, want);
         hf_clock_format(e.oldest_ms, oldest);
         hf_clock_format(e.newest_ms, newest);
-        return hf_err_set(err, HF_E_RANGE, "time %s is not kept: oldest %s, newest %s", want,
-                          oldest, newest);
+        hf_err_set(err, HF_E_RANGE, "time %s is not kept: oldest %s, newest %s", want, oldest,
+                   newest);
+        if (time_ms > e.newest_ms)
+            hf_err_hint(err, "nothing came after the newest: leave the time out to get that state");
+        return HF_E_RANGE;
     }
     struct filter filter = everything;
     filter.time_ms = time_ms;

@@ -119,6 +119,17 @@ def test_both_clients_and_both_servers_agree(served, holdfast, litestream, make_
     assert theirs.p.stop() == 0
 
 
+def test_status_shows_what_was_registered(served, holdfast):
+    """It stands in no file: status left it out, whatever state it was in."""
+    holdfast("register", "-socket", served.sock, "-replica", "file://%s-rep" % served.other, served.other).ok()
+    rows = json.loads(holdfast("status", "--json", "-config", served.conf).ok().out)["databases"]
+    assert [r["path"] for r in rows] == [served.db, served.other]
+    assert rows[1]["live"][0]["state"], rows
+    assert served.other in holdfast("status", "-config", served.conf).ok().out
+    one = json.loads(holdfast("status", "--json", "-config", served.conf, served.db).ok().out)["databases"]
+    assert [r["path"] for r in one] == [served.db]
+
+
 @pytest.mark.parametrize("method,target,body,status,text", [
     ("POST", "/start", "x", 400, "invalid request body"),
     ("POST", "/start", "[]", 400, "invalid request body"),

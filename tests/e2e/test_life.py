@@ -1,5 +1,7 @@
 """What happens to databases in their life, and what settings their programs use: the copy is the
 source after all of it, and what needs no new image takes none."""
+import contextlib
+import datetime
 import os
 import shutil
 import sqlite3
@@ -639,6 +641,29 @@ def test_goes_cold_and_wakes(kept, held):
             k.start()
         k.same_soon()
     k.stop().same()
+
+
+def test_rare_commits_stay_apart(kept):
+    """A file that was alone in its level waited for a second one, however late that came: both became one
+    file, retention took the level below, and a restore to a moment between gave the state before both."""
+    k = kept()
+    replicas.config(k.config, {k.db: k.settings}, **{
+        "levels": [{"interval": "1s"}], "l0-retention": "100ms", "l0-retention-check-interval": "100ms"})
+    run_sql(k.db, "PRAGMA journal_mode=wal; CREATE TABLE t(x)")
+    k.start().shipped()
+    times = []
+    for n in range(1, 5):
+        run_sql(k.db, "INSERT INTO t VALUES(%d)" % n)
+        procs.wait_until(lambda: n + 1 in [f[1] for f in replicas.files(k.replica, 1)], why=k.p.text)
+        times.append(datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        time.sleep(0.01)
+    run_sql(k.db, "INSERT INTO t VALUES(5)")
+    k.shipped(6).stop()
+    for n, when in enumerate(times, 1):
+        out = str(k.dir / ("at%d.db" % n))
+        k.holdfast("restore", "-o", out, "-timestamp", when, replicas.url(k.replica)).ok()
+        with contextlib.closing(sqlite3.connect(out)) as c:
+            assert c.execute("SELECT max(x), count(*) FROM t").fetchone() == (n, n), when
 
 
 @pytest.mark.long
