@@ -108,10 +108,40 @@ static void start_request(struct hf_gateway *g, struct hf_httpd_call *call, enum
         hf_http_client_post(g->client, &r->begin_task);
 }
 
+/* Clients of other gateways leave /v1 out, and probes know other names. */
+static void follow_alias(struct hf_httpd_call *call)
+{
+    static const char models[] = "/models/";
+    static const struct {
+        const char *alias;
+        const char *path;
+    } aliases[] = {{"/chat/completions", "/v1/chat/completions"},
+                   {"/completions", "/v1/completions"},
+                   {"/embeddings", "/v1/embeddings"},
+                   {"/responses", "/v1/responses"},
+                   {"/models", "/v1/models"},
+                   {"/health", "/healthz"},
+                   {"/health/liveliness", "/healthz"},
+                   {"/health/liveness", "/healthz"},
+                   {"/health/readiness", "/readyz"}};
+    const char *path = hf_httpd_call_path(call);
+    for (size_t i = 0; i < HF_ARRAY_LEN(aliases); i++) {
+        if (strcmp(path, aliases[i].alias) == 0) {
+            hf_httpd_call_set_path(call, aliases[i].path);
+            return;
+        }
+    }
+    if (strncmp(path, models, sizeof(models) - 1) == 0) {
+        HF_AUTO_FREE char *whole = hf_concat("/v1", path, "");
+        hf_httpd_call_set_path(call, whole);
+    }
+}
+
 static void on_request(void *arg, struct hf_httpd_call *call)
 {
     struct hf_gateway *g = arg;
     enum hf_endpoint ep;
+    follow_alias(call);
     bool is_post = strcmp(hf_httpd_call_method(call), "POST") == 0;
     if (is_post && hf_endpoint_of_path(hf_httpd_call_path(call), &ep))
         start_request(g, call, ep);
@@ -149,6 +179,7 @@ static void on_refused(void *arg, struct hf_httpd_call *call, enum hf_code why)
     struct hf_api_error e;
     struct hf_gw_headers h = {.n = 0};
     (void)arg;
+    follow_alias(call);
     if (!hf_endpoint_of_path(hf_httpd_call_path(call), &ep))
         ep = HF_EP_OLLAMA_CHAT;
     if (why == HF_E_LIMIT) {

@@ -101,6 +101,8 @@ void hf_httpd_free(struct hf_httpd *s);
 const char *hf_httpd_call_method(const struct hf_httpd_call *c);
 /* Percent-decoded, without the query. */
 const char *hf_httpd_call_path(const struct hf_httpd_call *c);
+/* From now on it is this one (copied): for paths that are other names of known ones. */
+void hf_httpd_call_set_path(struct hf_httpd_call *c, const char *path);
 /* Value of a query argument, "" for one without a value, NULL if it is not there. */
 const char *hf_httpd_call_query(const struct hf_httpd_call *c, const char *name);
 /* First header of that name (any case), NULL if none. */

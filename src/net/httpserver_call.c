@@ -385,6 +385,11 @@ const char *hf_httpd_call_path(const struct hf_httpd_call *c)
     return c->path;
 }
 
+void hf_httpd_call_set_path(struct hf_httpd_call *c, const char *path)
+{
+    c->path = hf_arena_strdup(c->arena, path);
+}
+
 const char *hf_httpd_call_query(const struct hf_httpd_call *c, const char *name)
 {
     for (size_t i = 0; i < c->n_args; i++) {

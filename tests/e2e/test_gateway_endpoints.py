@@ -127,6 +127,20 @@ def test_models_in_each_dialect(ask):
     assert status == 404 and said["error"]["type"] == "not_found_error"
 
 
+def test_other_gateways_names_of_paths(ask):
+    """Clients that come from LiteLLM have a base URL without /v1; its probes and vLLM's have their own names."""
+    said = ask("POST", "/chat/completions", {"model": "ok", "messages": [{"role": "user", "content": "x"}]})[1]
+    assert said["object"] == "chat.completion"
+    assert ask("POST", "/embeddings", {"model": "ok", "input": "a"})[1]["object"] == "list"
+    assert ask("POST", "/completions", {"model": "ok", "prompt": "x"})[1]["object"] == "text_completion"
+    assert ask("GET", "/models")[1]["object"] == "list" and ask("GET", "/models/m")[1]["object"] == "model"
+    for path in ("/health", "/health/liveliness", "/health/liveness", "/health/readiness"):
+        assert ask("GET", path)[0] == 200
+    status, said, _ = ask("POST", "/chat/completions", {"model": "nobody-has-it", "messages": []})
+    assert status == 404 and said["error"]["type"]  # in the dialect of the path
+    assert ask("GET", "/chat/completions")[0] == 405 and ask("GET", "/modelsx")[0] == 404
+
+
 def test_embeddings_of_both_kinds(ask):
     said = ask("POST", "/api/embed", {"model": "ok", "input": ["a"]})[1]
     assert said["embeddings"] == [[0.5, -0.25]] and said["model"] == "ok"
