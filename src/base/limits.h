@@ -49,7 +49,8 @@ enum {
     HF_LIMIT_SFTP_PIECE = 256 << 10,   /* bytes of one call of libssh2 */
     HF_LIMIT_HTTPD_HEAD = 16 << 10,    /* memory of one HTTP connection: request line and headers
                                           (agents send 2-4 KiB, tokens of 8 KiB are known) and
-                                          the write buffer; cleared after each request */
+                                          the write buffer; cleared after each request; heads
+                                          above 14 KiB get 431, so that the answer fits beside */
     HF_LIMIT_HTTPD_QUEUE = 5 << 20,    /* unsent bytes of one streamed answer: the mark at which
                                           writers stop, and one event of 4 MiB on top */
     HF_LIMIT_STREAM_EVENT = 4 << 20,   /* one event or line of a model's stream: a tool call that

@@ -271,11 +271,12 @@ enum hf_code hf_gateway_reload_cert(struct hf_gateway *g, const struct hf_config
         return HF_OK;
     HF_TRY(read_pem(conf->tls_cert, &cert, err));
     HF_TRY(read_pem(conf->tls_key, &key, err));
-    if (strcmp(cert, g->tls_cert) == 0)
-        return HF_OK;
+    bool is_new = strcmp(cert, g->tls_cert) != 0;
     enum hf_code rc = hf_httpd_set_cert(g->server, cert, key, err);
     if (rc != HF_OK)
         return hf_err_wrap(err, "gateway.tls-cert %s", conf->tls_cert);
+    if (!is_new)
+        return HF_OK;
     hf_free(g->tls_cert);
     g->tls_cert = cert;
     cert = NULL;

@@ -323,9 +323,11 @@ static bool is_file(const char *body, size_t run, size_t end, size_t *list_end)
     return is_listed || is_keyed(body, run - 1, "\"data\"");
 }
 
+enum count { COUNT_USUAL, COUNT_MOST, COUNT_NO_MEDIA };
+
 /* Bytes that are text, and media as if they were some: what an image is said to cost, or the most
  * that they can. */
-static size_t text_bytes(const char *body, size_t len, bool is_most)
+static size_t text_bytes(const char *body, size_t len, enum count how)
 {
     size_t text = 0, run = 0, list_end = 0;
     for (size_t i = 0; i <= len; i++) {
@@ -334,10 +336,11 @@ static size_t text_bytes(const char *body, size_t len, bool is_most)
             continue;
         }
         /* An image costs about what 1,500 tokens do, whatever its size in bytes. */
-        bool is_image = run >= BASE64_RUN && is_file(body, i - run, i, &list_end);
-        text += !is_image ? run
-                : is_most ? (size_t)hf_media_bound(body + i - run, run)
-                          : 1500 * 7 / 2;
+        bool is_image =
+            how != COUNT_NO_MEDIA && run >= BASE64_RUN && is_file(body, i - run, i, &list_end);
+        text += !is_image           ? run
+                : how == COUNT_MOST ? (size_t)hf_media_bound(body + i - run, run)
+                                    : 1500 * 7 / 2;
         text += i < len;
         run = 0;
     }
@@ -346,12 +349,14 @@ static size_t text_bytes(const char *body, size_t len, bool is_most)
 
 int64_t hf_request_estimate_tokens(const char *body, size_t len)
 {
-    return (int64_t)(text_bytes(body, len, false) * 2 / 7) + 1;
+    return (int64_t)(text_bytes(body, len, COUNT_USUAL) * 2 / 7) + 1;
 }
 
 int64_t hf_request_bound_tokens(const char *body, size_t len)
 {
-    return (int64_t)text_bytes(body, len, true) + hf_media_bound_of_links(body, len) + 1;
+    bool has_text = false;
+    int64_t links = hf_media_bound_of_links(body, len, &has_text);
+    return (int64_t)text_bytes(body, len, has_text ? COUNT_NO_MEDIA : COUNT_MOST) + links + 1;
 }
 
 /* ---- the same dialect -------------------------------------------------------------------------

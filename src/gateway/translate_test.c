@@ -421,10 +421,48 @@ static void test_links_are_bounded(void **state)
         {"{\"properties\":{\"url\":{\"type\":\"string\"}}}", 0},
         {"{\"file_id\":\"f-1\",\"file_url\":\"https://a/b.pdf\"}", 600000},
         {"{\"type\":\"document\",\"source\":{\"type\":\"url\",\"url\":\"https://a\"}}", 300000},
+        {"{\"video_url\":{\"url\":\"https://a/b.mp4\"}}", 300000},
+        {"{\"file_data\":\"https://a/b.pdf\"}", 300000},
+        {"{\"file_data\":\"data:application/pdf;base64,JVBE\"}", 0},
+        /* Hosts read keys without their escapes. */
+        {"{\"\\u0075rl\":\"https://a/b.png\"}", 5250},
+        {"{\"type\":\"docum\\u0065nt\",\"url\":\"\\u0064ata:https://a\"}", 300000},
     };
     for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
-        if (hf_media_bound_of_links(rows[i].body, strlen(rows[i].body)) != rows[i].most)
+        bool has_text = true;
+        int64_t most = hf_media_bound_of_links(rows[i].body, strlen(rows[i].body), &has_text);
+        if (most != rows[i].most || has_text)
             fail_msg("%s", rows[i].body);
+    }
+}
+
+/* A text may begin as an image does, and costs what a text does. */
+static void test_texts_are_no_media(void **state)
+{
+    (void)state;
+    enum { RUN = 20000 };
+    static const struct {
+        const char *before;
+        const char *behind;
+        bool is_text;
+    } rows[] = {
+        {"{\"media_type\":\"image/png\",\"data\":\"", "\"}", false},
+        {"{\"media_type\":\"text/plain\",\"data\":\"", "\"}", true},
+        {"{\"data\":\"", "\",\"media_type\":\"Text\\/pl\\u0061in\"}", true},
+        {"{\"url\":\"data:image/png;base64,", "\"}", false},
+        {"{\"enum\":[\"text/plain\"],\"images\":[\"", "\"]}", false},
+        {"{\"file_data\":\"data:text/plain;base64,", "\"}", true},
+        {"{\"file_data\":\"data:te\\u0078t/plain;base64,", "\"}", true},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        char run[RUN + 1];
+        memset(run, 'A', RUN);
+        memcpy(run, "iVBORw0KGgo", 11);
+        run[RUN] = '\0';
+        char *body = hf_concat(rows[i].before, run, rows[i].behind);
+        if ((hf_request_bound_tokens(body, strlen(body)) > RUN) != rows[i].is_text)
+            fail_msg("row %zu", i);
+        hf_free(body);
     }
 }
 
@@ -470,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_estimate),
         cmocka_unit_test(test_media_are_bounded),
         cmocka_unit_test(test_links_are_bounded),
+        cmocka_unit_test(test_texts_are_no_media),
         cmocka_unit_test(test_report_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,9 @@ enum {
     WATCH_MAX = 4096,      /* calls looked at in one tick */
     PULSE_MS = 1000,       /* how late idle_s may be on a client's thread */
     CROWD = 128,           /* calls under way from which on woken ones wait for each other */
-    CROWD_MS = 1           /* for so long */
+    CROWD_MS = 1,          /* for so long */
+    FRUITLESS = 8,         /* runs of the daemon without any effect, at once behind each other */
+    STUCK_MS = 20          /* pause then */
 };
 
 /* ---- the list of calls ---- */
@@ -277,16 +279,35 @@ void hf_httpd_note_due(struct hf_httpd *s)
         hf_loop_wake(hf_http_client_loop(s->o.on_client));
 }
 
+void hf_httpd_note_step(struct hf_httpd *s)
+{
+    atomic_fetch_add_explicit(&s->n_steps, 1, memory_order_relaxed);
+}
+
+/* What it has read already, or could not do in one go, shows on no descriptor. It also wants to run
+ * when it can't get on: with a line between two chunks that is larger than the connection's memory.
+ * A run that did nothing a few times is therefore not repeated at once. */
+static void run_again(struct hf_httpd *s, bool has_done_something)
+{
+    s->fruitless = has_done_something ? 0 : s->fruitless + 1;
+    if (s->fruitless < FRUITLESS)
+        atomic_store(&s->is_due, true);
+    else
+        hf_timer_start(s->later, STUCK_MS, 0);
+}
+
 static void run_daemon(void *arg)
 {
     struct hf_httpd *s = arg;
     MHD_UNSIGNED_LONG_LONG wait_ms = 1;
+    unsigned before = atomic_load_explicit(&s->n_steps, memory_order_relaxed);
     atomic_store(&s->is_due, false);
     s->ran_ns = hf_clock_mono_ns();
     (void)MHD_run(s->daemon);
-    /* What it has read already, or could not do in one go, shows on no descriptor. */
     if (MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES && wait_ms == 0)
-        atomic_store(&s->is_due, true);
+        run_again(s, atomic_load_explicit(&s->n_steps, memory_order_relaxed) != before);
+    else
+        s->fruitless = 0;
 }
 
 static void on_ready(void *arg, int fd, int events)

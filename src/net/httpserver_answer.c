@@ -50,6 +50,7 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *out, size_t max)
     struct hf_httpd_call *c = cls;
     ssize_t n = 0;
     (void)pos;
+    hf_httpd_note_step(c->server);
     pthread_mutex_lock(&c->lock);
     size_t queued = c->queue.len - c->queue_off;
     if (c->is_gone || atomic_load(&c->server->is_stopping)) {

@@ -15,7 +15,9 @@ enum {
     BODY_FIRST = 4096,       /* grows by doubling; a length that was announced is trusted up to */
     BODY_TRUSTED = 64 << 10, /* so much: mapped, and not touched before it comes */
     DISCARD_FACTOR = 2,
-    EDIT_SLACK = 128
+    EDIT_SLACK = 128,
+    HEAD_LINE = 64,       /* what libmicrohttpd keeps beside the text of a header */
+    HEAD_ANSWER = 2 << 10 /* of the connection's memory, for the head of the answer */
 };
 
 /* ---- life ---- */
@@ -71,6 +73,10 @@ void hf_httpd_call_set_gone(struct hf_httpd_call *c)
 {
     pthread_mutex_lock(&c->lock);
     if (c->conn != NULL) {
+        /* In the middle of a body libmicrohttpd reads on, but if the end came together with the
+         * last bytes it is told of no event: this makes one. */
+        if (!c->is_gone && !c->is_handed)
+            (void)shutdown(c->fd, SHUT_RD);
         note_gone(c);
         hf_httpd_call_wake(c);
     }
@@ -81,9 +87,9 @@ void hf_httpd_on_completed(void *cls, struct MHD_Connection *conn, void **slot,
                            enum MHD_RequestTerminationCode toe)
 {
     struct hf_httpd_call *c = *slot;
-    (void)cls;
     (void)conn;
     (void)toe;
+    hf_httpd_note_step(cls);
     if (c == NULL)
         return;
     *slot = NULL;
@@ -307,45 +313,64 @@ static enum MHD_Result settle(struct hf_httpd_call *c)
     return is_cut ? MHD_NO : MHD_YES;
 }
 
-/* What says where a request ends. */
-struct framing {
+/* What says where a request ends, and how much of the connection's memory its head takes. */
+struct head {
     unsigned lengths;
     unsigned codings;
+    unsigned lines;
     bool is_bad;
 };
 
-static enum MHD_Result note_framing(void *cls, enum MHD_ValueKind kind, const char *key,
-                                    const char *value)
+static enum MHD_Result note_line(void *cls, enum MHD_ValueKind kind, const char *key,
+                                 const char *value)
 {
-    struct framing *f = cls;
+    struct head *h = cls;
     (void)kind;
     bool is_coding = strcasecmp(key, "Transfer-Encoding") == 0;
-    f->lengths += strcasecmp(key, "Content-Length") == 0;
-    f->codings += is_coding;
-    f->is_bad = f->is_bad || strpbrk(key, " \t") != NULL ||
+    h->lines++;
+    h->lengths += strcasecmp(key, "Content-Length") == 0;
+    h->codings += is_coding;
+    h->is_bad = h->is_bad || strpbrk(key, " \t") != NULL ||
                 (is_coding && (value == NULL || strcasecmp(value, "chunked") != 0));
     return MHD_YES;
 }
 
+struct refusal {
+    unsigned status;
+    const char *text;
+};
+
 /* Two readers may find different ends of such a request, and take what follows for another one:
  * a proxy in front would let it pass unseen (RFC 9112, 6.3 and 11.2). */
-static bool is_framed_doubtfully(struct MHD_Connection *conn)
+static const struct refusal doubtful = {
+    MHD_HTTP_BAD_REQUEST, "{\"error\":\"where this request ends is not clear: it needs one "
+                          "Content-Length, or Transfer-Encoding: chunked\"}\n"};
+static const struct refusal too_large = {
+    MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "{\"error\":\"the headers of this request are larger than the 14 KiB that this server "
+    "takes\"}\n"};
+
+static const struct refusal *refusal_of(struct MHD_Connection *conn)
 {
-    struct framing f = {.is_bad = false};
-    MHD_get_connection_values(conn, MHD_HEADER_KIND, note_framing, &f);
-    return f.is_bad || f.lengths + f.codings > 1;
+    struct head h = {.is_bad = false};
+    MHD_get_connection_values(conn, MHD_HEADER_KIND, note_line, &h);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t bytes = (info == NULL ? 0 : info->header_size) + (size_t)h.lines * HEAD_LINE;
+    if (h.is_bad || h.lengths + h.codings > 1)
+        return &doubtful;
+    /* libmicrohttpd closes without a word when the answer's head does not fit beside it. */
+    return bytes > HF_LIMIT_HTTPD_HEAD - HEAD_ANSWER ? &too_large : NULL;
 }
 
 /* Before the body: the connection ends with the answer. */
-static enum MHD_Result refuse_framing(struct MHD_Connection *conn)
+static enum MHD_Result refuse_head(struct MHD_Connection *conn, const struct refusal *why)
 {
-    static const char text[] = "{\"error\":\"where this request ends is not clear: it needs one "
-                               "Content-Length, or Transfer-Encoding: chunked\"}\n";
-    const struct hf_httpd_reply r = {.body = text, .len = sizeof(text) - 1};
+    const struct hf_httpd_reply r = {.body = why->text, .len = strlen(why->text)};
     struct MHD_Response *resp = hf_httpd_whole_response(&r);
     MHD_add_response_header(resp, "Content-Type", "application/json");
     MHD_add_response_header(resp, "Connection", "close");
-    enum MHD_Result rc = MHD_queue_response(conn, MHD_HTTP_BAD_REQUEST, resp);
+    enum MHD_Result rc = MHD_queue_response(conn, why->status, resp);
     MHD_destroy_response(resp);
     return rc;
 }
@@ -356,9 +381,11 @@ enum MHD_Result hf_httpd_on_access(void *cls, struct MHD_Connection *conn, const
 {
     struct hf_httpd_call *c = *slot;
     (void)version;
-    if (c == NULL && is_framed_doubtfully(conn))
-        return refuse_framing(conn);
+    hf_httpd_note_step(cls);
     if (c == NULL) {
+        const struct refusal *why = refusal_of(conn);
+        if (why != NULL)
+            return refuse_head(conn, why);
         *slot = new_call(cls, conn, url, method);
         return MHD_YES;
     }

@@ -78,7 +78,9 @@ struct hf_httpd {
     struct hf_loop_hook settle;
     atomic_bool is_due; /* a connection was woken: the daemon has work */
     struct hf_timer *later;
-    uint64_t ran_ns; /* when the daemon ran last */
+    uint64_t ran_ns;     /* when the daemon ran last */
+    unsigned fruitless;  /* runs in a row that did nothing and want another one at once */
+    atomic_uint n_steps; /* calls of libmicrohttpd into ours: what a run did */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -106,6 +108,8 @@ void hf_httpd_call_wake(struct hf_httpd_call *c);
 void hf_httpd_call_release(struct hf_httpd_call *c);
 /* A response with a copy of the reply's body, without its headers; the caller destroys it. */
 struct MHD_Response *hf_httpd_whole_response(const struct hf_httpd_reply *r);
+/* libmicrohttpd called us: the daemon gets on. */
+void hf_httpd_note_step(struct hf_httpd *s);
 /* A connection was woken: the daemon has to run. */
 void hf_httpd_note_due(struct hf_httpd *s);
 /* The list of calls on connections. */

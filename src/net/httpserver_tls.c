@@ -80,6 +80,18 @@ static enum hf_code fill(struct cert *c, const char *cert_pem, const char *key_p
     return HF_OK;
 }
 
+static bool is_shown(const struct cert *c)
+{
+    const struct cert *now = shown.newest;
+    bool is_same = now != NULL && now->n == c->n;
+    for (unsigned i = 0; is_same && i < c->n; i++) {
+        const gnutls_datum_t *a = &c->chain[i].cert;
+        const gnutls_datum_t *b = &now->chain[i].cert;
+        is_same = a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+    }
+    return is_same;
+}
+
 enum hf_code hf_httpd_tls_show(const char *cert_pem, const char *key_pem, struct hf_err *err)
 {
     struct cert *c = hf_calloc(1, sizeof(*c));
@@ -89,9 +101,13 @@ enum hf_code hf_httpd_tls_show(const char *cert_pem, const char *key_pem, struct
         return rc;
     }
     pthread_mutex_lock(&shown.lock);
+    bool is_old = is_shown(c);
     c->older = shown.newest;
-    shown.newest = c;
+    if (!is_old)
+        shown.newest = c;
     pthread_mutex_unlock(&shown.lock);
+    if (is_old)
+        cert_free(c);
     return HF_OK;
 }
 

@@ -15,7 +15,8 @@
 #include "base/err.h"
 
 /* From PEM texts (chain and key); what was shown before stays when it fails: HF_E_INVALID for what
- * is no certificate, no key, or not the key of that certificate. Any thread. */
+ * is no certificate, no key, or not the key of that certificate. The one that is shown already
+ * changes nothing. Any thread. */
 HF_MUST enum hf_code hf_httpd_tls_show(const char *cert_pem, const char *key_pem,
                                        struct hf_err *err);
 /* gnutls_certificate_retrieve_function2, for MHD_OPTION_HTTPS_CERT_CALLBACK. */

@@ -369,6 +369,53 @@ def test_one_address_cannot_take_all_connections(two):
     procs.wait_until(wait_for_room)
 
 
+def cpu_s(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        after_name = f.read().rsplit(")", 1)[1].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def send_only(g, text):
+    c = socket.create_connection(("127.0.0.1", g.port), timeout=20)
+    c.sendall(text.encode())
+    return c
+
+
+def test_a_line_between_chunks_that_does_not_end_keeps_no_processor_busy(two):
+    """libmicrohttpd reads no more when its memory is full, and wants to run again at once all the same: one
+    request of 20 KB, without a key, took a whole processor for a minute."""
+    g = two()
+    c = send_only(g, "POST /api/chat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;" + "x" * 20000)
+    procs.wait_until(lambda: g.get("/healthz")[0] == 200)
+    time.sleep(0.3)
+    before = cpu_s(g.p.pid)
+    time.sleep(2)
+    assert cpu_s(g.p.pid) - before < 0.7
+    assert g.ask("openai", "m", True).whole()
+    c.close()
+
+
+def test_bodies_of_clients_that_left_at_once_are_given_back(two):
+    """The end of the connection came with the last bytes, so no event told of it: a minute long max-bodies was full."""
+    g = two(**{"max-bodies": "200KB", "max-body": "150KB"})
+    for framing, body in (("Content-Length: 100000", "x" * 3000), ("Transfer-Encoding: chunked", "5000\r\n" + "x" * 3000)):
+        for _ in range(50):
+            send_only(g, "POST /api/chat HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s" % (framing, body)).close()
+        large = [{"role": "user", "content": "w " * 70000}]
+        procs.wait_until(lambda: g.ask("openai", "m", False, messages=large).status == 200)
+
+
+def test_headers_up_to_the_limit_are_answered_and_larger_ones_refused_with_a_reason(two):
+    """Just below libmicrohttpd's own limit the answer's head had no room, and the connection was closed without one."""
+    g = two()
+    for kib, status in ((8, 200), (13, 200), (14.5, 431), (15, 431), (17, 431), (60, 431)):
+        try:
+            assert g.get("/v1/models", {"X-Large": "a" * int(kib * 1024)})[0] == status, kib
+        except ConnectionError:
+            assert kib == 60  # closed while much was still being sent
+    assert b"14 KiB" in g.get("/v1/models", {"X-Large": "a" * 15000})[1]
+
+
 def test_sigterm_lets_answers_end(two):
     g = two([{"name": "cold", "to": ["a/cold"]}])
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

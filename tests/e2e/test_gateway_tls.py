@@ -163,6 +163,12 @@ def test_sighup_shows_a_renewed_certificate_and_cuts_nothing(tls, tmp_path):
     t.join(timeout=60)
     r = httpx.post(g.url + "/v1/chat/completions", json={"model": "ok", "messages": HI}, verify=g.ca, timeout=60)
     assert r.json()["choices"][0]["message"]["content"] == TEXT
+    with open(g.key, "r+") as f:  # the certificate is the one before: its key is looked at all the same
+        f.truncate(300)
+    said = g.p.text().count("configuration not reloaded")
+    g.p.signal(signal.SIGHUP)
+    procs.wait_until(lambda: g.p.text().count("configuration not reloaded") > said)
+    shutil.copy(key, g.key)
     for broken in ("", "-----BEGIN CERTIFICATE-----\nbroken\n"):
         with open(g.cert, "w") as f:
             f.write(broken)

@@ -19,7 +19,7 @@ static void request(enum hf_endpoint ep, const char *body, size_t len)
 {
     struct hf_request_head h;
     struct hf_err err = HF_ERR_INIT;
-    hf_request_estimate_tokens(body, len);
+    hf_assert(hf_request_estimate_tokens(body, len) > 0 && hf_request_bound_tokens(body, len) > 0);
     if (hf_request_peek(ep, body, len, &h, &err) != HF_OK) {
         hf_assert(err.text[0] != '\0');
         return;
