@@ -146,11 +146,6 @@ class Fleet:
         replicas.remove_db(out)
         return self.holdfast("restore", "-config", self.config, *args, "-o", out, self.dbs[i]), out
 
-    def txid(self, i):
-        """The newest in its replica."""
-        rows = self.holdfast("ltx", "-json", "-config", self.config, self.dbs[i]).ok().json()
-        return max(int(row["max_txid"], 16) for row in rows)
-
     def until_same(self):
         def same(i):
             r, out = self.restore(i)
@@ -273,33 +268,3 @@ def test_encrypted(place, holdfast, make_db, tmp_path, monkeypatch):
     place.put("packs/" + last, bytes(data))
     r, _ = f.restore(0)
     r.failed(5, last, "-txid")
-
-
-@on("file", "s3")
-def test_encrypted_and_at_rest(place, holdfast, make_db, tmp_path):
-    """What an old pack holds of a database that rests is copied into its replica: it used to be sealed under
-    the name seen from another replica, where nobody could open it, and the pack was deleted."""
-    key = tmp_path / "key"
-    key.write_text("11" * 32)
-    key.chmod(0o600)
-    f = Fleet(holdfast, make_db, place, tmp_path, how={"encryption": {"key-file": str(key)}}, **LEVELS)
-    f.start()
-
-    def top(i, level):
-        return max([int(n[17:33], 16) for n in place.list("d%d/ltx/%d" % (i, level)) if n.endswith(".ltx")], default=0)
-    while True:  # until a single change is left over, which no level takes
-        f.commit()
-        f.until_same()
-        time.sleep(2.2)
-        left = [i for i in range(N) if 0 < top(i, 1) < f.txid(i)]
-        if left:
-            break
-    other, old = (left[0] + 1) % N, place.list("packs")
-    procs.wait_until(lambda: f.commit(other) or (top(left[0], 0) == f.txid(left[0]) and not set(old) & set(place.list("packs"))),
-                     timeout=60, every=0.2, why=f.p.text)
-    f.stop()
-    for i, db in enumerate(f.dbs):
-        r, out = f.restore(i, "-integrity-check", "full")
-        r.ok()
-        replicas.assert_same_pages(db, out, tmp_path)
-    assert "does not decrypt" not in f.p.text(), f.p.text()
