@@ -182,6 +182,8 @@ struct dest {
     unsigned doing;                     /* the job's */
     unsigned n_inputs[HF_LIMIT_LEVELS]; /* files written to level - 1 since; [9]: any file */
     unsigned n_done[HF_LIMIT_LEVELS];   /* the job's: outputs by level */
+    unsigned at;                        /* the job's: the bit it was at, where it failed */
+    unsigned failing;                   /* bits that failed and have not worked since */
     enum hf_code upkeep_code;           /* of the failure that was said and stands; 0: none */
     uint64_t healed_ms;
     uint64_t empty_since_ms; /* it lists nothing though it held something; 0: it does not */

@@ -266,6 +266,7 @@ static void sent(struct dest *d, bool is_image)
     struct db *db = d->db;
     d->txid = d->sent.max_txid;
     d->state = DEST_OK;
+    d->n_refused = 0;
     d->shipped_files++;
     d->shipped_bytes += d->sent_bytes;
     d->last_sync_ms = hf_clock_wall_ms();

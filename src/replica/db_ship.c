@@ -133,6 +133,7 @@ void db_file_shipped(struct db *db, uint64_t txid, int64_t first_ms)
     int level = db->is_new_chain ? HF_LEVEL_SNAPSHOT : 0;
     db->txid = txid;
     db->is_new_chain = false;
+    db->n_refused = 0;
     db->shipped_files++;
     db->shipped_bytes += db->sent_bytes;
     if (db_has_spool(db))

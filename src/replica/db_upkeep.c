@@ -83,11 +83,14 @@ static enum hf_code compact(struct dest *d, int level, struct hf_err *err)
 
 static enum hf_code upkeep_work(struct dest *d, struct hf_err *err)
 {
+    d->at = 1u << 1;
     HF_TRY(hf_path_mkdirs(d->db->meta, 0700, err));
     for (int level = 1; level <= HF_LEVEL_SNAPSHOT; level++) {
-        if ((d->doing & 1u << level) != 0)
+        d->at = 1u << level;
+        if ((d->doing & d->at) != 0)
             HF_TRY(compact(d, level, err));
     }
+    d->at = BIT_RETENTION;
     if ((d->doing & BIT_RETENTION) != 0)
         HF_TRY(retain(d, true, err));
     return HF_OK;
@@ -118,12 +121,25 @@ static void heal(struct dest *d, const struct hf_err *err)
     db_break(db, err->text);
 }
 
-/* Once, until it works again or fails in another way. Not at all while uploads there fail, which
- * was said already. */
+/* What worked, of what was to do: retention comes last. */
+static unsigned worked(const struct dest *d, enum hf_code rc)
+{
+    if (rc == HF_OK)
+        return d->doing;
+    return d->doing & ~BIT_RETENTION & (d->at == BIT_RETENTION ? ~0u : d->at - 1);
+}
+
+/* Once, until it works again, what failed and not something else, or fails in another way. Not at
+ * all while uploads there fail, which was said already. */
 static void tell(struct dest *d, enum hf_code rc, const struct hf_err *err)
 {
     const char *known = db_has_spool(d->db) ? d->last_error : d->db->last_error;
-    if (rc == d->upkeep_code || (rc != HF_OK && rc != HF_E_CORRUPT && known != NULL))
+    bool is_new = (d->failing & d->at) == 0 && rc == HF_E_CORRUPT;
+    d->failing &= ~worked(d, rc);
+    d->failing |= rc == HF_OK ? 0 : d->at;
+    if ((rc == d->upkeep_code && !is_new) || (rc == HF_OK && d->failing != 0))
+        return;
+    if (rc != HF_OK && rc != HF_E_CORRUPT && known != NULL)
         return;
     if (rc != HF_OK)
         hf_log(HF_LOG_ERROR, "upkeep failed", HF_F_STR("db", d->db->path),

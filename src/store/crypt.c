@@ -22,18 +22,23 @@ struct crypt {
     bool bind_path;
 };
 
-static const char *shared_name(const char *name)
+/* What is reached from another replica has the name that its own one has for it; what several share
+ * has one, from however far below it is looked at. */
+static const char *own_name(const char *name)
 {
+    if (strncmp(name, "../", 3) != 0)
+        return name;
     while (strncmp(name, "../", 3) == 0)
         name += 3;
+    for (const char *at; (at = strstr(name, "/ltx/")) != NULL;)
+        name = at + 1;
     return name;
 }
 
-/* A subject of ours: the key is looked up later, for reading. What several replicas share has one
- * name, from however far below it is looked at. */
+/* A subject of ours: the key is looked up later, for reading. */
 static struct hf_seal_subject subject(const struct crypt *c, const char *name)
 {
-    name = shared_name(name);
+    name = own_name(name);
     return (struct hf_seal_subject){hf_keyring_key(c->ring, 0), name, c->path};
 }
 

@@ -227,6 +227,33 @@ static void test_moved_replica(void **state)
     }
 }
 
+/* Names that lead out of a replica: packs have one name for all, what is put into another replica
+ * opens there, however the paths are called. */
+static void test_seen_from_another_replica(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from;
+        const char *name;
+        const char *own_dir;
+        const char *own_name;
+    } rows[] = {
+        {"a", "../b/ltx/0/x", "b", "ltx/0/x"},
+        {"a", "../a/ltx/0/x", "a", "ltx/0/x"},
+        {"a/b/c", "../../../d/ltx/e/ltx/0/x", "d/ltx/e", "ltx/0/x"},
+        {"a", "../ltx/ltx/0/x", "ltx", "ltx/0/x"},
+        {"a/b", "../../packs/x", "c", "../packs/x"},
+        {"a/ltx/0", "../packs/x", "a/ltx/1", "../packs/x"},
+    };
+    for (size_t i = 0; i < HF_ARRAY_LEN(rows); i++) {
+        char text[64];
+        struct how there = {.keys = KEY_A, .dir = rows[i].own_dir};
+        put_with((struct how){.keys = KEY_A, .dir = rows[i].from}, rows[i].name, "text");
+        assert_int_equal(read_with(there, rows[i].own_name, text, NULL), HF_OK);
+        assert_string_equal(text, "text");
+    }
+}
+
 /* A reader that rests has no descriptor and goes on where it was, within chunks and at their ends;
  * so does one of a plain object. */
 static void test_resting_reader(void **state)
@@ -291,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_swapped_and_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bytes_behind_a_full_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_moved_replica, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_seen_from_another_replica, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resting_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
     };

@@ -200,6 +200,37 @@ def test_file_damaged_while_running(kept, writer):
     assert len(k.said("upkeep failed")) <= 3, k.p.text()
 
 
+def leave_newest_l1(k):
+    """Without what it goes on from; L0 goes on from it."""
+    for level in (0, 1, 2, 9):
+        for _, top, path in replicas.files(k.replica, level):
+            newest = replicas.files(k.replica, 1)[-1]
+            if path != newest[2] and (level > 0 or top <= newest[1]):
+                os.unlink(path)
+
+
+def test_one_level_fails_and_another_works(kept, writer):
+    """It is said once, and nothing has recovered: that L1 worked used to be taken for L2, line by line for ever."""
+    k = kept
+    k.config = replicas.config(str(k.dir / "levels.yml"), {k.db: dict(k.settings)}, **replicas.SHORT_LEVELS)
+    dbtool.create(k.db, rows=200)
+    k.start().shipped()
+    w = writer(k.db, seconds=60, rate=20)
+
+    def break_it(times):
+        procs.wait_until(lambda: replicas.files(k.replica, 1) and replicas.files(k.replica, 1)[-1][0] > 1, why=k.p.text)
+        procs.wait_until(lambda: len(k.said("upkeep failed")) >= times or leave_newest_l1(k), every=1.5, why=k.p.text)
+    break_it(1)
+    procs.wait_until(lambda: k.said("upkeep recovered"), why=k.p.text)  # by an image, the only one in an hour
+    break_it(2)
+    at = replicas.files(k.replica, 1)[-1][1]
+    procs.wait_until(lambda: len([f for f in replicas.files(k.replica, 1) if f[1] > at]) >= 4, why=k.p.text)
+    assert not replicas.files(k.replica, 2)
+    assert len(k.said("upkeep failed")) == 2 and len(k.said("upkeep recovered")) == 1, k.p.text()
+    w.kill()
+    k.stop()
+
+
 def test_replica_deleted_while_stopped(replicated):
     k = replicated
     shutil.rmtree(k.replica)

@@ -6,6 +6,7 @@ import pytest
 
 import azure
 import dbtool
+import faultproxy
 import procs
 import replicas
 import servers
@@ -84,3 +85,24 @@ def test_unreachable_is_waited_for(container, holdfast, make_db, tmp_path):
     where = abs_with(container, endpoint=azure.endpoint(servers.free_port()))
     c = replicas.config(tmp_path / "c.yml", {db: where}, **SHORT)
     holdfast("replicate", "-once", "-config", c).failed(13, db)
+
+
+def test_refused_now_and_then(azurite, container, holdfast, make_db, writer, tmp_path):
+    """One upload is refused and then taken, another one later: each is tried again, -once does not end for the sum."""
+    proxy = faultproxy.FaultProxy(azurite.port)
+    db = make_db(rows=5)
+    first = proxy.add("PUT", "0001.ltx", "status-403")
+    slow = proxy.add("PUT", "0001.ltx", "slow-2")
+    second = proxy.add("PUT", "0002.ltx", "status-403")
+    keeps_open = dbtool.connect(db)
+    keeps_open.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    p = holdfast.start("replicate", "-once", "-config", replicas.config(
+        tmp_path / "c.yml", {db: azure.replica(container, "a", proxy.port)}, **LONG))
+    procs.wait_until(lambda: slow.hits, why=p.text)
+    dbtool.commit(db)
+    assert p.wait() == 0, p.text()
+    assert first.hits == second.hits == 1
+    keeps_open.close()
+    holdfast("restore", "-o", str(tmp_path / "out.db"), "-config", str(tmp_path / "c.yml"), db).ok()
+    dbtool.assert_same(db, str(tmp_path / "out.db"))
+    proxy.close()
