@@ -103,7 +103,7 @@ struct hf_config_gateway {
     int64_t drain_timeout_ms;
     int64_t early_commit_ms; /* silence after which a stream is begun with nothing; 0: never */
     struct hf_config_strings allowed_hosts;
-    bool is_sticky;          /* a conversation goes back to the host that has it in its cache */
+    bool is_sticky; /* a conversation goes back to the host that has it in its cache */
     int64_t max_body_bytes;
     int64_t max_bodies_bytes;
     int64_t per_address; /* connections of one client's address */

@@ -45,7 +45,7 @@ enum hf_gw_model_state {
     X(HF_GW_HAS_NOT, "host does not have the model")                                               \
     X(HF_GW_IS_OPEN, "its breaker is open: too many failures")                                     \
     X(HF_GW_NO_CLOUD, "a cloud, and the last failure does not allow one")                          \
-    X(HF_GW_IS_PRIVATE, "a cloud, and the route or the key is private")                   \
+    X(HF_GW_IS_PRIVATE, "a cloud, and the route or the key is private")                            \
     X(HF_GW_PINNED, "another host was asked for")
 
 enum hf_gw_verdict {

@@ -215,8 +215,7 @@ static enum hf_code add_line(struct hf_http_call *call, const char *name, const 
                           "%s: header '%s' holds a character that is not allowed", call->where,
                           is_token(name) ? name : "?");
     /* libcurl's way to say an empty value; "Name:" would remove the header. */
-    HF_AUTO_FREE char *line =
-        value[0] ? hf_concat(name, ": ", value) : hf_concat(name, ";", "");
+    HF_AUTO_FREE char *line = value[0] ? hf_concat(name, ": ", value) : hf_concat(name, ";", "");
     call->lines = curl_slist_append(call->lines, line);
     hf_assert(call->lines != NULL);
     return HF_OK;

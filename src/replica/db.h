@@ -349,7 +349,7 @@ struct engine {
     struct store_ref **stores; /* hash by URL and endpoint */
     struct packs_ref *packs;
     struct hf_kept *kept; /* what was just put on servers */
-    uint64_t synced_ms; /* when a sync was last asked for; 0 = never */
+    uint64_t synced_ms;   /* when a sync was last asked for; 0 = never */
     struct lane_group *groups;
     size_t n_groups;
     char *home_key;       /* the service of the first database with one destination */
