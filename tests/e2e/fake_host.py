@@ -404,6 +404,8 @@ async def answer(method, path, headers, body, writer):
         entry = {"path": path, "model": ask["model"], "headers": headers, "gone": False,
                  "stream": ask.get("stream", path.startswith("/api/")), "ask": ask}
         LOG.append(entry)
+        if path == "/api/generate" and "prompt" not in ask and ask["model"] in SELF["models"]:
+            SELF["loaded"] = {**SELF["loaded"], ask["model"]: SELF["models"][ask["model"]]}
         talk = Talk(writer, Dialect(path, ask["model"]), entry["stream"], entry)
         await BEHAVIOURS.get(ask["model"].split(":")[0], Talk.ok)(talk)
     else:
