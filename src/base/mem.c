@@ -87,12 +87,16 @@ void hf_wipe(void *p, size_t len)
         b[--len] = 0;
 }
 
+static char *append(char *out, const char *s, size_t len)
+{
+    memcpy(out, s, len);
+    return out + len;
+}
+
 char *hf_concat(const char *a, const char *b, const char *c)
 {
     size_t na = strlen(a), nb = strlen(b), nc = strlen(c);
     char *out = hf_malloc(na + nb + nc + 1);
-    memcpy(out, a, na);
-    memcpy(out + na, b, nb);
-    memcpy(out + na + nb, c, nc + 1);
+    *append(append(append(out, a, na), b, nb), c, nc) = '\0';
     return out;
 }

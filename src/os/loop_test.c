@@ -43,6 +43,7 @@ static void test_loop(void **state)
     struct hf_timer once;
     struct hf_timer again;
     pthread_t th;
+    wakes = 0; /* those of other loops are in it */
     hf_loop_init(&l, on_wake, &wakes);
     hf_timer_init(&once, &l, on_fire, NULL);
     hf_timer_init(&again, &l, on_fire, NULL);
