@@ -85,6 +85,15 @@ static char *scratch(void)
     return hf_strdup(dir);
 }
 
+static struct hf_image *begin(const char *path, const struct way *w)
+{
+    struct hf_err err = HF_ERR_INIT;
+    struct hf_image_how how = {0600, w->is_threaded, w->is_direct};
+    struct hf_image *im = NULL;
+    assert_int_equal(hf_image_new(path, &how, &im, &err), HF_OK);
+    return im;
+}
+
 static void test_ways(void **state)
 {
     (void)state;
@@ -92,9 +101,7 @@ static void test_ways(void **state)
     HF_AUTO_FREE char *path = hf_asprintf("%s/image", dir);
     for (size_t i = 0; i < HF_ARRAY_LEN(ways); i++) {
         struct hf_err err = HF_ERR_INIT;
-        struct hf_image_how how = {0600, ways[i].is_threaded, ways[i].is_direct};
-        struct hf_image *im = NULL;
-        assert_int_equal(hf_image_new(path, &how, &im, &err), HF_OK);
+        struct hf_image *im = begin(path, &ways[i]);
         fill(im, &ways[i]);
         assert_int_equal(hf_image_finish(im, &err), HF_OK);
         compare(hf_image_file(im), &ways[i]);
@@ -114,11 +121,9 @@ static void test_no_space(void **state)
     HF_AUTO_FREE char *path = hf_asprintf("%s/image", dir);
     for (size_t i = 0; i < HF_ARRAY_LEN(ways); i++) {
         struct hf_err err = HF_ERR_INIT;
-        struct hf_image_how how = {0600, ways[i].is_threaded, ways[i].is_direct};
-        struct hf_image *im = NULL;
+        struct hf_image *im = begin(path, &ways[i]);
         uint8_t page[PAGE];
         page_of(1, page);
-        assert_int_equal(hf_image_new(path, &how, &im, &err), HF_OK);
         assert_int_equal(hf_fault_arm("write:2+:ENOSPC:image", &err), HF_OK);
         enum hf_code rc = HF_OK;
         for (uint32_t k = 0; rc == HF_OK && k < PAGES; k++)
